@@ -1,0 +1,13 @@
+# OpenAI CLIP RN50x4 as student: stride 32, only the stages train.
+_base_ = './pretrain_coco.py'
+
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='ResizeLongestSide', size=512),
+    dict(type='PadToSquare', size=512),
+    dict(type='LoadPanopticRegions', feature_stride=32),
+    dict(type='PackRegionInputs'),
+]
+model = dict(encoder=dict(model_name='RN50x4-quickgelu', checkpoint='weights/RN50x4.pt'))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

@@ -1,0 +1,20 @@
+# CLIPSelf (arXiv 2310.01403) on TinyScenes: the teacher is the frozen initial student on image crops.
+_base_ = './densevlm.py'
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='ResizeLongestSide', size=64),
+    dict(type='GridRegions', mode='balanced', max_grid=3),
+    dict(type='PadToSquare', size=64),
+    dict(type='PackRegionInputs'),
+]
+model = dict(loss=dict(_delete_=True, type='FeatureDistillationLoss'))
+default_hooks = dict(
+    teacher=dict(
+        _delete_=True,
+        type='CropTeacherHook',
+        teacher=dict(
+            type='DenseImageEncoder',
+            model_name='TinyScenes-S',
+            checkpoint='densevlm_mm/assets/tiny_scenes_student.safetensors')))
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

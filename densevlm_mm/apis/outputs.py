@@ -1,0 +1,91 @@
+"""What a test run writes beside its metrics: tables, predictions, pictures; and test-time augmentation."""
+
+from copy import deepcopy
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+
+def enable_outputs(cfg: Config, out: str) -> None:
+    """Make the test write its results.
+
+    Args:
+        cfg: The experiment, changed in place.
+        out: ``.csv`` or ``.json`` for the per-class table of a region evaluation (both are written), ``.pkl`` for the
+            predictions, a folder for the label maps of a segmentor.
+
+    Raises:
+        ValueError: If the config's evaluator cannot write that.
+    """
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
+    kinds = [evaluator["type"].split(".")[-1] for evaluator in evaluators]
+    suffix = Path(out).suffix
+    if suffix in (".pkl", ".pickle"):
+        dump = "mmdet.DumpDetResults" if cfg.get("default_scope") == "mmdet" else "DumpResults"
+        cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
+    elif suffix in (".csv", ".json") and "RegionClassificationMetric" in kinds:
+        evaluators[kinds.index("RegionClassificationMetric")]["outfile_prefix"] = str(Path(out).with_suffix(""))
+    elif not suffix and "IoUMetric" in kinds:
+        evaluators[kinds.index("IoUMetric")].update(output_dir=out, keep_results=True)
+    else:
+        raise ValueError(
+            f"--out {out}: {', '.join(kinds)} cannot write this. Give .csv or .json for the per-class table of a "
+            "region "
+            "evaluation, .pkl for predictions, or a folder (no suffix) for a segmentor's label maps."
+        )
+
+
+def enable_show(cfg: Config, show_dir: str | None, show: bool = False, wait_time: float = 2) -> None:
+    """Draw predictions into a folder, or in a window.
+
+    Raises:
+        ValueError: If the config has no visualization hook.
+    """
+    hook = cfg.get("default_hooks", {}).get("visualization")
+    if hook is None:
+        raise ValueError(
+            "--show and --show-dir need default_hooks.visualization in the config, which draws predictions."
+        )
+    hook["draw"] = True
+    if show:
+        hook.update(show=True, wait_time=wait_time)
+    if show_dir is None:
+        return
+    if cfg.get("default_scope") == "mmseg":
+        cfg.visualizer["save_dir"] = show_dir
+    else:
+        hook["test_out_dir"] = show_dir
+
+
+def enable_tta(cfg: Config) -> None:
+    """Wrap the model in the config's test-time augmentation, or in mmdetection's standard one (flip) for a detector.
+
+    Raises:
+        ValueError: If the config defines none and is not a detector's.
+    """
+    if cfg.get("default_scope") == "mmdet":
+        _default_detector_tta(cfg)
+    if "tta_model" not in cfg or "tta_pipeline" not in cfg:
+        raise ValueError("--tta needs tta_model and tta_pipeline in the config; this one defines none.")
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    _innermost_dataset(cfg).pipeline = cfg.tta_pipeline
+
+
+def _default_detector_tta(cfg: Config) -> None:
+    if "tta_model" not in cfg:
+        nms = dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=100)
+        cfg.tta_model = dict(type="mmdet.DetTTAModel", tta_cfg=nms)
+    if "tta_pipeline" not in cfg:
+        meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
+        flips = [dict(type="mmdet.RandomFlip", prob=1.0), dict(type="mmdet.RandomFlip", prob=0.0)]
+        packs = [dict(type="mmdet.PackDetInputs", meta_keys=meta_keys)]
+        pipeline = deepcopy(_innermost_dataset(cfg).pipeline)
+        pipeline[-1] = dict(type="TestTimeAug", transforms=[flips, packs])
+        cfg.tta_pipeline = pipeline
+
+
+def _innermost_dataset(cfg: Config) -> ConfigDict:
+    dataset = cfg.test_dataloader.dataset
+    while "dataset" in dataset:
+        dataset = dataset["dataset"]
+    return dataset

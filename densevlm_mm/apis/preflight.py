@@ -1,0 +1,100 @@
+"""Look for every file that an experiment needs before anything is built."""
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from mmengine.config import Config
+
+
+class MissingInputsError(FileNotFoundError):
+    """Files that a config names do not exist; the message lists all of them, what they are and where they come from."""
+
+
+def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
+    """Check that data and weights exist.
+
+    Args:
+        cfg: The experiment.
+        phase: ``'train'`` looks at the training and validation data, ``'test'`` at the test data.
+
+    Raises:
+        MissingInputsError: If anything is missing; see its message.
+    """
+    loaders = ("train_dataloader", "val_dataloader") if phase == "train" else ("test_dataloader",)
+    wanted: dict[str, str] = {}
+    for name in loaders:
+        for path in _dataset_paths(cfg.get(name) or {}):
+            wanted.setdefault(path, name)
+    parts = ("model", "default_hooks", "custom_hooks") if phase == "train" else ("model",)
+    for name in parts:
+        for path, key in _weight_paths(cfg.get(name) or {}, name):
+            wanted.setdefault(path, key)
+    missing = {path: key for path, key in wanted.items() if not _exists(path)}
+    if missing:
+        raise MissingInputsError(_message(cfg, missing))
+
+
+def _dataset_paths(node: Any) -> Iterator[str]:
+    """Annotation files, image sources and folders of all (nested) datasets."""
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _dataset_paths(item)
+        return
+    if not isinstance(node, dict):
+        return
+    root = Path(node.get("data_root") or "")
+    for key in ("source", "ann_file"):
+        if isinstance(node.get(key), str) and node[key]:
+            yield str(root / node[key])
+    prefixes = node.get("data_prefix")
+    for prefix in (prefixes or {}).values() if isinstance(prefixes, dict) else ():
+        if isinstance(prefix, str) and prefix:
+            yield str(root / prefix)
+    for key in ("dataset", "datasets"):
+        yield from _dataset_paths(node.get(key))
+
+
+def _weight_paths(node: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, list | tuple):
+        for i, item in enumerate(node):
+            yield from _weight_paths(item, f"{where}.{i}")
+        return
+    if not isinstance(node, dict):
+        return
+    for key, value in node.items():
+        if key == "checkpoint" and isinstance(value, str):
+            yield value, f"{where}.checkpoint"
+        elif key == "file" and "class_embeddings" in where and isinstance(value, str):
+            yield value, f"{where}.file"
+        else:
+            yield from _weight_paths(value, f"{where}.{key}")
+
+
+def _exists(path: str) -> bool:
+    if path == "random" or path.startswith(("open_clip:", "hf-hub:")) or "://" in path:
+        return True
+    return Path(path).exists()
+
+
+def _message(cfg: Config, missing: dict[str, str]) -> str:
+    known = json.loads(files("densevlm_mm.assets").joinpath("downloads.json").read_text())
+    lines = [f"{cfg.filename} needs {len(missing)} file(s) or folder(s) that do not exist:", ""]
+    for path, key in missing.items():
+        facts = known.get(Path(path).name, {})
+        lines.append(f"  {path}    ({key})")
+        lines += [
+            f"      {label}: {facts[field]}"
+            for label, field in (("what", "what"), ("get it", "source"))
+            if field in facts
+        ]
+    lines += [
+        "",
+        "Put them there, or name other paths in the config or with --cfg-options KEY=PATH.",
+        "To see the method work meanwhile, without data or weights: make demo",
+        "(or python tools/train.py configs/tiny/densevlm.py after python tools/dataset_converters/tiny_scenes.py "
+        "data/tiny_scenes).",
+    ]
+    return "\n".join(lines)

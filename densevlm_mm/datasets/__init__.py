@@ -1,0 +1,20 @@
+"""Data sets, samplers and transforms."""
+
+from densevlm_mm.datasets import transforms
+from densevlm_mm.datasets.collate import skip_none_collate
+from densevlm_mm.datasets.panoptic_regions import PanopticRegionDataset
+from densevlm_mm.datasets.samplers import ResumableSampler, SampleIndex
+from densevlm_mm.datasets.seeded import SeededDataset
+from densevlm_mm.datasets.structures import RegionDataSample
+from densevlm_mm.datasets.unlabeled_images import UnlabeledImageDataset
+
+__all__ = [
+    "PanopticRegionDataset",
+    "RegionDataSample",
+    "ResumableSampler",
+    "SampleIndex",
+    "SeededDataset",
+    "UnlabeledImageDataset",
+    "skip_none_collate",
+    "transforms",
+]

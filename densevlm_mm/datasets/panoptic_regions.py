@@ -1,0 +1,201 @@
+"""Images with annotated things and stuff, for region classification."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from densevlm_mm.datasets.annotation_files import load_annotation_json, require_existing
+from densevlm_mm.registry import DATASETS
+
+if TYPE_CHECKING:
+    from densevlm_mm.models.text.vocabulary import Vocabulary
+
+
+@DATASETS.register_module()
+class PanopticRegionDataset(BaseDataset):
+    """Images of a COCO-format panoptic data set (COCO, ADE20K converted to it, TinyScenes).
+
+    Labels are positions in the vocabulary. The categories of the file are matched with its classes either by ``name``
+    (equal but for surrounding blanks, same thing flag; the file may lack classes) or by ``order`` (ascending category
+    id; as many categories as classes, with the same thing flags one by one). ADE20K's files spell names in several
+    ways: use ``order`` for them.
+
+    ``metainfo``: ``classes`` (names), ``is_thing`` (flags), ``vocabulary_name``.
+
+    Args:
+        ann_file: panoptic JSON, relative to ``data_root``.
+        data_root: root of ``ann_file`` and ``data_prefix``.
+        data_prefix: folders ``img`` of the images and ``seg`` of the PNGs.
+        vocabulary: packaged name or file of the vocabulary.
+        match_categories: ``name`` or ``order``.
+        pipeline: transforms; :class:`~densevlm_mm.datasets.transforms.LoadPanopticRegions` makes the regions.
+        indices: the first so many images (int), or these (sequence).
+        serialize_data: keep the annotations as one buffer that the workers share.
+        test_mode: as in ``BaseDataset``: a pipeline that returns ``None`` is an error.
+        lazy_init: leave reading the annotations for later.
+        backend_args: arguments of mmengine's file backend for the JSON.
+
+    Raises:
+        ValueError: categories do not match the vocabulary; the file is malformed or empty.
+        FileNotFoundError: the file, or the first image or PNG, does not exist.
+
+    Example:
+        >>> val = PanopticRegionDataset('annotations/panoptic_val2017.json', data_root='data/coco',
+        ...     data_prefix=dict(img='val2017', seg='annotations/panoptic_val2017'), vocabulary='coco_panoptic_133')
+    """
+
+    METAINFO = dict(dataset_type="panoptic_regions")
+
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = "",
+        data_prefix: dict | None = None,
+        vocabulary: str = "coco_panoptic_133",
+        match_categories: str = "name",
+        pipeline: Sequence[dict | Callable] = (),
+        indices: int | Sequence[int] | None = None,
+        serialize_data: bool = True,
+        test_mode: bool = True,
+        lazy_init: bool = False,
+        backend_args: dict | None = None,
+    ) -> None:
+        # Imported here because datasets are needed without models: in the workers, and by models that import the
+        # structures.
+        from densevlm_mm.models.text.vocabulary import Vocabulary
+
+        if match_categories not in ("name", "order"):
+            raise ValueError(f"match_categories must be 'name' or 'order', not {match_categories!r}")
+        prefix = dict(img="", seg="") if data_prefix is None else data_prefix
+        if set(prefix) != {"img", "seg"}:
+            raise ValueError(f"data_prefix needs the folders 'img' and 'seg', but has {sorted(prefix)}")
+        self.vocabulary = Vocabulary.load(vocabulary)
+        self.match_categories = match_categories
+        self.backend_args = backend_args
+        metainfo = dict(
+            classes=tuple(self.vocabulary.classes),
+            is_thing=tuple(bool(flag) for flag in self.vocabulary.thing_mask),
+            vocabulary_name=self.vocabulary.name,
+        )
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=None,
+            data_root=data_root,
+            data_prefix=prefix,
+            pipeline=list(pipeline),
+            indices=indices,
+            serialize_data=serialize_data,
+            test_mode=test_mode,
+            lazy_init=True,
+        )
+        self._metainfo.update(metainfo)  # not through BaseDataset, which takes strings in it for names of files
+        if not lazy_init:
+            self.full_init()
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations.
+
+        Returns:
+            Dicts with ``img_id``, ``img_path``, ``seg_map_path``, ``height``, ``width`` and ``segments_info`` (dicts
+            with ``id``, ``label``, ``is_thing``, ``bbox_xyxy`` in source pixels, ``iscrowd``).
+        """
+        content = load_annotation_json(
+            self.ann_file, "panoptic annotation file", ("images", "annotations", "categories"), self.backend_args
+        )
+        labels = match_categories(content["categories"], self.vocabulary, self.match_categories, self.ann_file)
+        annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
+        data_list = [
+            self._parse(image, annotations[image["id"]], labels)
+            for image in content["images"]
+            if image["id"] in annotations
+        ]
+        if not data_list:
+            raise ValueError(f"panoptic annotation file {self.ann_file} has no image with an annotation")
+        if len(data_list) < len(content["images"]):
+            num_left_out = len(content["images"]) - len(data_list)
+            print_log(f"{self.ann_file}: left out {num_left_out} images without annotation", "current", logging.WARNING)
+        require_existing(data_list[0]["img_path"], "the first image", self.backend_args)
+        require_existing(data_list[0]["seg_map_path"], "the first panoptic PNG", self.backend_args)
+        return data_list
+
+    def _parse(self, image: dict, annotation: dict, labels: dict[int, int]) -> dict:
+        if "segments_info" not in annotation or "file_name" not in annotation:
+            raise ValueError(
+                f"{self.ann_file}: an annotation has {sorted(annotation)} but no 'segments_info' and 'file_name': "
+                "is this the "
+                "instances file? The panoptic one is needed."
+            )
+        segments = []
+        for segment in annotation["segments_info"]:
+            if segment["category_id"] not in labels:
+                raise ValueError(
+                    f"{self.ann_file}: segment {segment['id']} of image {image['id']} has category "
+                    f"{segment['category_id']}, which is not among the file's categories"
+                )
+            label = labels[segment["category_id"]]
+            x, y, width, height = segment["bbox"]
+            segments.append(
+                dict(
+                    id=segment["id"],
+                    label=label,
+                    is_thing=self._metainfo["is_thing"][label],
+                    bbox_xyxy=(x, y, x + width, y + height),
+                    iscrowd=bool(segment.get("iscrowd", 0)),
+                )
+            )
+        return dict(
+            img_id=image["id"],
+            img_path=fileio.join_path(self.data_prefix["img"], image["file_name"]),
+            seg_map_path=fileio.join_path(self.data_prefix["seg"], annotation["file_name"]),
+            height=image["height"],
+            width=image["width"],
+            segments_info=segments,
+        )
+
+
+def match_categories(categories: Sequence[dict], vocabulary: "Vocabulary", rule: str, source: str) -> dict[int, int]:
+    """Match the categories of a panoptic file with the classes of a vocabulary.
+
+    Args:
+        categories: dicts with ``id``, ``name`` and ``isthing``.
+        vocabulary: K classes with thing flags.
+        rule: ``name`` or ``order``, see :class:`PanopticRegionDataset`.
+        source: the file, for the error.
+
+    Returns:
+        Category id to label, 0 to K - 1.
+
+    Raises:
+        ValueError: they do not match.
+    """
+    ordered = sorted(categories, key=lambda category: category["id"])
+    flags = np.array([bool(category["isthing"]) for category in ordered])
+    same_flags = len(ordered) == len(vocabulary.classes) and bool((flags == vocabulary.thing_mask).all())
+    if rule == "order":
+        if not same_flags:
+            raise ValueError(
+                f"{source} has {len(ordered)} categories ({flags.sum()} things), vocabulary {vocabulary.name!r} has "
+                f"{len(vocabulary.classes)} classes ({vocabulary.thing_mask.sum()} things), and thing flags must "
+                "agree one by one: choose "
+                "the vocabulary of this data set, or match_categories='name'"
+            )
+        return {category["id"]: label for label, category in enumerate(ordered)}
+    label_of = {
+        (name.strip(), bool(thing)): label
+        for label, (name, thing) in enumerate(zip(vocabulary.classes, vocabulary.thing_mask, strict=True))
+    }
+    keys = [(category["name"].strip(), bool(category["isthing"])) for category in ordered]
+    unknown = [name for name, thing in keys if (name, thing) not in label_of]
+    if unknown:
+        hint = "; counts and thing flags agree, so match_categories='order' would do" if same_flags else ""
+        raise ValueError(
+            f"{len(unknown)} categories of {source} are not in vocabulary {vocabulary.name!r} as thing or stuff "
+            "respectively: "
+            f"{unknown[:5]}. Choose the vocabulary of this data set{hint}."
+        )
+    return {category["id"]: label_of[key] for category, key in zip(ordered, keys, strict=True)}

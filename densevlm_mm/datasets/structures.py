@@ -1,0 +1,65 @@
+"""The data element that travels from the datasets through the model to the metric."""
+
+from mmengine.structures import BaseDataElement, InstanceData
+
+
+class RegionDataSample(BaseDataElement):
+    """Regions of one image: what the pretrainer trains on, and what region classification is scored on.
+
+    Letters: R training regions, N annotated regions, K classes of the evaluation vocabulary, ``h, w`` the feature grid,
+    S the side of the padded canvas. All boxes are ``x1, y1, x2, y2`` as fractions of the padded canvas.
+
+    Metainfo written by :class:`~densevlm_mm.datasets.transforms.PackRegionInputs`: ``img_id``, ``img_path``,
+    ``sample_idx``, ``ori_shape`` (h, w) of the file, ``img_shape`` (h, w) after resizing and before padding,
+    ``pad_shape`` (S, S), ``scale_factor`` (width, height).
+
+    Attributes:
+        regions: training regions; ``boxes_norm_xyxy`` (R, 4) float32, ``cell_ids`` (R,) int64. Hooks add their targets.
+        gt_regions: annotated regions; ``labels`` (N,) int64, ``is_thing`` (N,) bool, ``boxes_norm_xyxy`` (N, 4)
+            float32, ``masks`` (N, h, w) bool.
+        pred_regions: scores of the annotated regions, written by the model; ``box_scores`` and ``mask_scores``
+            (N, K) float32 cosines.
+    """
+
+    _regions: InstanceData
+    _gt_regions: InstanceData
+    _pred_regions: InstanceData
+
+    @property
+    def regions(self) -> InstanceData:
+        """Training regions."""
+        return self._regions
+
+    @regions.setter
+    def regions(self, value: InstanceData) -> None:
+        self.set_field(value, "_regions", dtype=InstanceData)
+
+    @regions.deleter
+    def regions(self) -> None:
+        del self._regions
+
+    @property
+    def gt_regions(self) -> InstanceData:
+        """Annotated regions."""
+        return self._gt_regions
+
+    @gt_regions.setter
+    def gt_regions(self, value: InstanceData) -> None:
+        self.set_field(value, "_gt_regions", dtype=InstanceData)
+
+    @gt_regions.deleter
+    def gt_regions(self) -> None:
+        del self._gt_regions
+
+    @property
+    def pred_regions(self) -> InstanceData:
+        """Class scores of the annotated regions."""
+        return self._pred_regions
+
+    @pred_regions.setter
+    def pred_regions(self, value: InstanceData) -> None:
+        self.set_field(value, "_pred_regions", dtype=InstanceData)
+
+    @pred_regions.deleter
+    def pred_regions(self) -> None:
+        del self._pred_regions

@@ -1,0 +1,21 @@
+"""Pipeline transforms: image to canvas, grid regions, annotated regions, packing."""
+
+from densevlm_mm.datasets.transforms.formatting import PackRegionInputs
+from densevlm_mm.datasets.transforms.geometry import PadToSquare, ResizeLongestSide
+from densevlm_mm.datasets.transforms.grid_regions import GridRegions, cell_boxes, cell_table, grid_pairs, num_cells
+from densevlm_mm.datasets.transforms.loading import LoadImage, UnreadableImageError
+from densevlm_mm.datasets.transforms.panoptic import LoadPanopticRegions
+
+__all__ = [
+    "GridRegions",
+    "LoadImage",
+    "LoadPanopticRegions",
+    "PackRegionInputs",
+    "PadToSquare",
+    "ResizeLongestSide",
+    "UnreadableImageError",
+    "cell_boxes",
+    "cell_table",
+    "grid_pairs",
+    "num_cells",
+]

@@ -1,0 +1,57 @@
+"""From the results dict of a pipeline to the model's input."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import InstanceData
+
+from densevlm_mm.datasets.structures import RegionDataSample
+from densevlm_mm.registry import TRANSFORMS
+
+META_KEYS = ("img_id", "img_path", "sample_idx", "ori_shape", "img_shape", "pad_shape", "scale_factor")
+
+
+@TRANSFORMS.register_module()
+class PackRegionInputs(BaseTransform):
+    """Pack the image and its regions.
+
+    Args:
+        meta_keys: what of the results dict becomes the data sample's metainfo.
+
+    Raises:
+        KeyError: a key is missing.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack.
+
+        Args:
+            results: must hold ``img`` (S, S, 3) uint8 BGR and the ``meta_keys``; ``regions`` and ``gt_regions`` are
+                dicts of arrays.
+
+        Returns:
+            ``inputs`` (3, S, S) uint8 BGR tensor and ``data_samples``, a
+            :class:`~densevlm_mm.datasets.structures.RegionDataSample`.
+        """
+        missing = [key for key in ("img", *self.meta_keys) if key not in results]
+        if missing:
+            raise KeyError(f"PackRegionInputs misses {missing}: add the transform that makes them, or change meta_keys")
+        sample = RegionDataSample(metainfo={key: results[key] for key in self.meta_keys})
+        for name in ("regions", "gt_regions"):
+            if name in results:
+                tensors = {key: torch.from_numpy(np.asarray(value)) for key, value in results[name].items()}
+                setattr(sample, name, InstanceData(**tensors))
+        return dict(inputs=_to_planes(results["img"]), data_samples=sample)
+
+
+def _to_planes(img: np.ndarray) -> torch.Tensor:
+    planes = np.empty((img.shape[2], *img.shape[:2]), dtype=img.dtype)
+    for channel, plane in enumerate(planes):
+        cv2.extractChannel(img, channel, plane)  # OpenCV is faster than a strided copy of numpy or torch
+    return torch.from_numpy(planes)

@@ -1,0 +1,225 @@
+"""Images without annotations, which is all that the pretraining reads."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmengine import fileio
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from densevlm_mm.datasets.annotation_files import load_annotation_json, require_existing
+from densevlm_mm.datasets.transforms.loading import UnreadableImageError
+from densevlm_mm.registry import DATASETS
+
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@DATASETS.register_module()
+class UnlabeledImageDataset(BaseDataset):
+    """Images of a COCO-format file, a folder or a list; annotations are never read.
+
+    The order is that of the JSON or the list, and alphabetical for a folder. ``img_id`` is the JSON's image id,
+    otherwise the path below the folder (or as listed), so that it does not change when images are added.
+
+    An unreadable image (missing, empty, truncated, no image) is an error by default. With ``on_error='skip'`` it is
+    left out of its batch: the sample is ``None``, no other image takes its place, and the data loader needs
+    ``collate_fn=dict(type='skip_none_collate')``. Each such image is logged and counted once, over all workers of a
+    process (:attr:`skipped`); more than ``max_skipped`` of them in a process is an error.
+
+    Args:
+        source: COCO-format ``.json`` (LVIS too; only ``images`` is used), ``.txt`` with a path a line, or a folder
+            that is searched with its subfolders. Relative to ``data_root``.
+        data_root: root of ``source`` and ``data_prefix``.
+        data_prefix: ``img``: folder that the paths of a JSON or list are relative to. Not for a folder as source.
+        pipeline: transforms.
+        on_error: ``raise`` or ``skip``.
+        max_skipped: most unreadable images that are tolerated with ``skip``.
+        extensions: what counts as an image in a folder, in lower case; capitals match too.
+        indices: the first so many images (int), or these (sequence).
+        serialize_data: keep the list as one buffer that the workers share.
+        test_mode: as in ``BaseDataset``.
+        lazy_init: leave reading the list for later.
+        backend_args: arguments of mmengine's file backend for the list.
+
+    Raises:
+        ValueError: unknown ``on_error``; an empty, malformed or repeating source; too many unreadable images.
+        FileNotFoundError: the source, or its first image, does not exist.
+        UnreadableImageError: from an item, with ``on_error='raise'``.
+
+    Example:
+        >>> images = UnlabeledImageDataset('annotations/instances_train2017.json', data_root='data/coco',
+        ...                                data_prefix=dict(img='train2017'))
+    """
+
+    METAINFO = dict(dataset_type="unlabeled_images")
+
+    def __init__(
+        self,
+        source: str,
+        data_root: str = "",
+        data_prefix: dict | None = None,
+        pipeline: Sequence[dict | Callable] = (),
+        on_error: str = "raise",
+        max_skipped: int = 100,
+        extensions: Sequence[str] = IMAGE_EXTENSIONS,
+        indices: int | Sequence[int] | None = None,
+        serialize_data: bool = True,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        backend_args: dict | None = None,
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
+        self.source = source
+        self.on_error = on_error
+        self.max_skipped = max_skipped
+        self.extensions = tuple(extensions)
+        self.backend_args = backend_args
+        self._skipped = torch.zeros(0, dtype=torch.bool)
+        super().__init__(
+            ann_file=source,
+            data_root=data_root,
+            data_prefix=dict(img="") if data_prefix is None else data_prefix,
+            pipeline=list(pipeline),
+            indices=indices,
+            serialize_data=serialize_data,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+        )
+
+    @property
+    def skipped(self) -> list[int]:
+        """Indices of the images found unreadable so far, by any worker of this process."""
+        return self._skipped.nonzero().flatten().tolist()
+
+    def full_init(self) -> None:
+        """Read the list of images."""
+        if not self._fully_initialized:
+            super().full_init()
+            self._reset_skipped()
+
+    def load_data_list(self) -> list[dict]:
+        """List the images.
+
+        Returns:
+            Dicts with ``img_id`` and ``img_path``.
+        """
+        require_existing(self.ann_file, "image source", self.backend_args)
+        if self.ann_file.endswith(".json"):
+            ids, paths = self._list_json()
+        elif self.ann_file.endswith(".txt"):
+            ids, paths = self._list_text()
+        else:
+            ids, paths = self._list_folder()
+        if not paths:
+            raise ValueError(f"image source {self.ann_file} lists no image: nothing to train on")
+        repeated, times = Counter(ids).most_common(1)[0]
+        if times > 1:
+            raise ValueError(f"image source {self.ann_file} lists {repeated!r} {times} times: remove the repetitions")
+        require_existing(paths[0], "the first image", self.backend_args)
+        return [dict(img_id=img_id, img_path=path) for img_id, path in zip(ids, paths, strict=True)]
+
+    def get_subset_(self, indices: Sequence[int] | int) -> None:
+        """Keep a subset of the images, in place.
+
+        Args:
+            indices: the first so many images (int), or these (sequence).
+        """
+        super().get_subset_(indices)
+        self._reset_skipped()
+
+    def get_subset(self, indices: Sequence[int] | int) -> "UnlabeledImageDataset":
+        """Make a data set of a subset of the images.
+
+        Args:
+            indices: the first so many images (int), or these (sequence).
+        """
+        subset = super().get_subset(indices)
+        subset._reset_skipped()
+        return subset
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on an image.
+
+        Args:
+            idx: index of the image.
+
+        Returns:
+            What the pipeline returns, or ``None`` for an image that is skipped.
+        """
+        info = self.get_data_info(idx)
+        path = info["img_path"]
+        try:
+            sample = self.pipeline(info)
+        except (UnreadableImageError, FileNotFoundError) as error:
+            if self.on_error == "raise":
+                raise
+            self._note_skipped(idx, error)
+            return None
+        if sample is None:
+            raise ValueError(f"the pipeline returned nothing for {path}: it must keep every readable image")
+        return sample
+
+    def __getitem__(self, idx: int) -> Any:
+        """Sample of the pipeline; unlike ``BaseDataset``, never another image in place of an unreadable one."""
+        self.full_init()
+        return self.prepare_data(idx)
+
+    def __setstate__(self, state: dict) -> None:
+        """Share the marks of skipped images with the workers again when copied, as mmengine's runner does."""
+        self.__dict__.update(state)
+        self._skipped.share_memory_()
+
+    def _join(self, path: str) -> str:
+        prefix = self.data_prefix["img"]
+        return fileio.join_path(prefix, path) if prefix else path
+
+    def _list_json(self) -> tuple[list, list[str]]:
+        images = load_annotation_json(self.ann_file, "image source", ("images",), self.backend_args)["images"]
+        paths = []
+        for image in images:
+            if "id" not in image or not ("file_name" in image or "coco_url" in image):
+                raise ValueError(
+                    f"image source {self.ann_file}: an image needs 'id' and 'file_name' (or LVIS's 'coco_url'), but "
+                    "one has "
+                    f"{sorted(image)}"
+                )
+            # LVIS only gives a URL that ends in, for instance, train2017/000000000009.jpg.
+            paths.append(self._join(image.get("file_name") or "/".join(image["coco_url"].split("/")[-2:])))
+        return [image["id"] for image in images], paths
+
+    def _list_text(self) -> tuple[list, list[str]]:
+        lines = fileio.list_from_file(self.ann_file, backend_args=self.backend_args)
+        names = [line.strip() for line in lines if line.strip()]
+        return names, [self._join(name) for name in names]
+
+    def _list_folder(self) -> tuple[list, list[str]]:
+        if not fileio.isdir(self.ann_file, backend_args=self.backend_args):
+            raise ValueError(f"image source {self.ann_file} is neither a .json, nor a .txt, nor a folder")
+        if self.data_prefix["img"].rstrip("/") != self.data_root.rstrip("/"):
+            raise ValueError(
+                f"data_prefix {self.data_prefix} means nothing with the folder {self.ann_file}: leave it out"
+            )
+        files = fileio.list_dir_or_file(self.ann_file, list_dir=False, recursive=True, backend_args=self.backend_args)
+        names = sorted(name for name in files if name.lower().endswith(self.extensions))
+        return names, [fileio.join_path(self.ann_file, name) for name in names]
+
+    def _reset_skipped(self) -> None:
+        # One shared byte per image: workers mark without a lock, and an image met again in another epoch counts once.
+        self._skipped = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+
+    def _note_skipped(self, idx: int, error: Exception) -> None:
+        if self._skipped[idx]:
+            return
+        self._skipped[idx] = True
+        total = int(self._skipped.sum())
+        print_log(f"skipped image {total} (of at most {self.max_skipped}): {error}", "current", logging.WARNING)
+        if total > self.max_skipped:
+            raise ValueError(
+                f"{total} unreadable images, more than max_skipped={self.max_skipped}; the last: {error}. Repair "
+                "the data, "
+                "or raise max_skipped."
+            ) from error

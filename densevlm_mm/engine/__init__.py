@@ -1,0 +1,5 @@
+"""Hooks, loops and optimizer wrappers."""
+
+from densevlm_mm.engine import hooks, loops, optim_wrappers
+
+__all__ = ["hooks", "loops", "optim_wrappers"]

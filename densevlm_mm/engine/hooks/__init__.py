@@ -1,0 +1,21 @@
+"""Hooks: the teacher, the weight ensemble, strict checkpoints, throughput."""
+
+from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
+from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
+from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
+from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
+from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
+from densevlm_mm.engine.hooks.strict_checkpoint import StrictCheckpointHook
+from densevlm_mm.engine.hooks.throughput import ThroughputHook
+from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
+
+__all__ = [
+    "CropTeacherHook",
+    "EncoderMetadataHook",
+    "RegionRetrievalHook",
+    "RegionTeacherHook",
+    "RegionVisualizationHook",
+    "StrictCheckpointHook",
+    "ThroughputHook",
+    "WeightEnsembleHook",
+]

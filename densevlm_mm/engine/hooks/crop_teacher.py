@@ -1,0 +1,65 @@
+"""The baselines' teacher: embeddings of image crops."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
+from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CropTeacherHook(RegionTeacherHook):
+    """Write ``regions.teacher_features``, the teacher's global embedding (R, D) of every region's image crop.
+
+    With the initial student as teacher and :class:`FeatureDistillationLoss` this is CLIPSelf (arXiv 2310.01403).
+    ``with_logits`` adds ``regions.teacher_logits`` (R, K), so that :class:`DecoupledAlignmentLoss` can learn from crops
+    (Table 2).
+
+    Args:
+        teacher: Config of the frozen :class:`DenseImageEncoder`.
+        crop_size: Side in pixels of a crop, area-averaged by RoIAlign; default: the teacher's native input size.
+        with_logits: Whether to write ``teacher_logits`` too.
+        class_embeddings: For the logits; see :class:`RegionTeacherHook`.
+        batch_size: Crops a forward pass; bounds memory.
+        dtype: See :class:`RegionTeacherHook`.
+    """
+
+    def __init__(
+        self,
+        teacher: dict,
+        crop_size: int | None = None,
+        with_logits: bool = False,
+        class_embeddings: dict | str | ClassEmbeddings | None = None,
+        batch_size: int = 256,
+        dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    ) -> None:
+        super().__init__(teacher, class_embeddings, with_text=with_logits, dtype=dtype)
+        for name, value in (("crop_size", crop_size), ("batch_size", batch_size)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be positive, got {value}.")
+        self.crop_size = crop_size
+        self.batch_size = batch_size
+
+    def compute_targets(self, images: Tensor, boxes_norm_xyxy: list[Tensor]) -> dict[str, Tensor]:
+        """Embed the crops of all regions; see :meth:`RegionTeacherHook.compute_targets`."""
+        size = self.crop_size or self.teacher.image_size
+        height, width = images.shape[-2:]
+        scale = images.new_tensor([width, height, width, height])
+        rois = torch.cat(
+            [F.pad(boxes.to(images) * scale, (1, 0), value=float(i)) for i, boxes in enumerate(boxes_norm_xyxy)]
+        )
+        images = self.normalize(images)
+        features = [
+            self.teacher(roi_align(images, chunk, output_size=size, sampling_ratio=-1, aligned=True)).float()
+            for chunk in rois.split(self.batch_size)
+        ]
+        features_RD = F.normalize(torch.cat(features), dim=-1)
+        targets = dict(teacher_features=features_RD)
+        if self.text is not None:
+            targets["teacher_logits"] = features_RD @ self.text.float().T
+        return targets

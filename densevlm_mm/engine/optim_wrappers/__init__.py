@@ -1,0 +1,6 @@
+"""Optimizer wrappers and their constructors."""
+
+from densevlm_mm.engine.optim_wrappers.autocast import AutocastOptimWrapper
+from densevlm_mm.engine.optim_wrappers.grouped_constructor import GroupedOptimWrapperConstructor
+
+__all__ = ["AutocastOptimWrapper", "GroupedOptimWrapperConstructor"]

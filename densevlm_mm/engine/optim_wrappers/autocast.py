@@ -1,0 +1,98 @@
+"""Mixed precision that trains on the CPU too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from densevlm_mm.registry import OPTIM_WRAPPERS
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@OPTIM_WRAPPERS.register_module()
+class AutocastOptimWrapper(OptimWrapper):
+    """Runs the forward pass under autocast on the device that holds the parameters; the parameters stay in float32.
+
+    mmengine's `AmpOptimWrapper` refuses to be built without a GPU
+    (https://github.com/open-mmlab/mmpretrain/issues/1556) and scales the loss for bfloat16 too, where it has no use.
+
+    Args:
+        optimizer: The optimizer; its parameters are on the device of the training.
+        dtype: "bfloat16" (no loss scaling), or "float16" with dynamic loss scaling.
+        accumulative_counts: Iterations whose gradients are averaged into one step.
+        clip_grad: Arguments of mmengine's gradient clipping, e.g. ``dict(max_norm=1.0)``. Gradients are clipped
+            unscaled.
+        init_scale: First loss scale of float16.
+
+    Raises:
+        ValueError: If `dtype` is another one.
+
+    Example:
+        >>> optim_wrapper = dict(
+        ...     type="densevlm_mm.AutocastOptimWrapper", dtype="bfloat16", optimizer=dict(type="AdamW", lr=1e-5)
+        ... )
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        dtype: str = "bfloat16",
+        accumulative_counts: int = 1,
+        clip_grad: dict | None = None,
+        init_scale: float = 65536.0,
+    ) -> None:
+        if dtype not in _DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(map(repr, _DTYPES))}, got {dtype!r}")
+        super().__init__(optimizer, accumulative_counts=accumulative_counts, clip_grad=clip_grad)
+        self.cast_dtype = _DTYPES[dtype]
+        self.loss_scaler = torch.amp.GradScaler(
+            self.device_type, init_scale=init_scale, enabled=self.cast_dtype == torch.float16
+        )
+
+    @property
+    def device_type(self) -> str:
+        """Device of the parameters; the Runner moves the model before it builds the wrapper."""
+        return self.optimizer.param_groups[0]["params"][0].device.type
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast, and no gradient synchronisation in iterations that only accumulate."""
+        with super().optim_context(model), torch.autocast(self.device_type, dtype=self.cast_dtype):
+            yield
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Backpropagate the (for float16: scaled) loss; `kwargs` go to `Tensor.backward`."""
+        self.loss_scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1  # mmengine's contract with wrappers that override backward
+
+    def step(self, **kwargs: Any) -> None:
+        """Clip and step; a float16 step whose gradients overflowed is left out and lowers the scale."""
+        if self.clip_grad_kwargs:
+            self.loss_scaler.unscale_(self.optimizer)
+            self._clip_grad()
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update()
+
+    def state_dict(self) -> dict:
+        """Return the optimizer's state and, under ``loss_scaler``, the scaler's (empty for bfloat16)."""
+        return {**super().state_dict(), "loss_scaler": self.loss_scaler.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Load the optimizer's state and the scaler's.
+
+        A run that was saved without a scale (bfloat16, or another wrapper) and goes on in float16 starts with a fresh
+        one and says so.
+        """
+        remaining = dict(state_dict)  # the caller's stays whole: mmengine's loading removes keys
+        scaler_state = remaining.pop("loss_scaler", None)
+        if scaler_state:
+            self.loss_scaler.load_state_dict(scaler_state)
+        elif self.loss_scaler.is_enabled():
+            print_log("The checkpoint has no loss scale: float16 starts with a fresh one.", logger="current")
+        super().load_state_dict(remaining)

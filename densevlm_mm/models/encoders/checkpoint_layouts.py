@@ -1,0 +1,123 @@
+"""Bringing the key layouts of published checkpoints to open_clip's layout.
+
+open_clip's layout: ``visual.*`` for the image tower, ``logit_scale``, and the text tower either under ``text.*`` or,
+for architectures without ``custom_text``, at the top level.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+_PREFIXES = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+# Constant buffers that older releases stored; they are rebuilt from the architecture.
+_CONSTANT_BUFFERS = re.compile(r"(text\.)?attn_mask|text\.transformer\.embeddings\.position_ids")
+# Original EVA-CLIP names -> timm's (the same table as timm's checkpoint filter, which needs a model and would resize
+# position embeddings of a wrong architecture silently).
+_EVA_NAMES = (
+    (".mlp.ffn_ln.", ".mlp.norm."),
+    (".attn.inner_attn_ln.", ".attn.norm."),
+    (".mlp.w12.", ".mlp.fc1."),
+    (".mlp.w1.", ".mlp.fc1_g."),
+    (".mlp.w2.", ".mlp.fc1_x."),
+    (".mlp.w3.", ".mlp.fc2."),
+)
+_TEXT_PREFIXES = ("text_projection", "positional_embedding", "token_embedding", "transformer.", "ln_final")
+
+
+def to_open_clip_layout(content: Any, source: str) -> dict[str, Tensor]:
+    """Extract a state dict in open_clip's layout from whatever a checkpoint file holds.
+
+    Args:
+        content: the file's content: a state dict, or a training checkpoint around one (CLIPSelf, DenseVLM, open_clip,
+            our own runner checkpoints, whose ``weight_ensemble`` is applied).
+        source: the file, for error messages.
+
+    Raises:
+        ValueError: if no state dict, or no image tower, is found.
+    """
+    wrapper = content if isinstance(content, Mapping) else {}
+    state_dict = _unwrap(content, source)
+    runner_prefix = _runner_prefix(state_dict)
+    if runner_prefix:
+        state_dict = _apply_weight_ensemble(state_dict, wrapper.get("weight_ensemble"), source)
+        # The rest of a runner checkpoint belongs to other parts of the model (heads, preprocessors).
+        state_dict = {k[len(runner_prefix) :]: v for k, v in state_dict.items() if k.startswith(runner_prefix)}
+    state_dict = {k: v for k, v in state_dict.items() if not _CONSTANT_BUFFERS.fullmatch(k)}
+    if not any(key.startswith("visual.") for key in state_dict):
+        keys = ", ".join(list(state_dict)[:4])
+        raise ValueError(
+            f"{source}: no key starts with 'visual.' (an image tower in open_clip layout); found {keys}, ..."
+        )
+    return _rename_eva(state_dict) if _is_original_eva(state_dict) else state_dict
+
+
+def with_text_layout(state_dict: dict[str, Tensor], custom_text: bool) -> dict[str, Tensor]:
+    """Move the text tower under ``text.*`` (``custom_text=True``) or to the top level, whichever the model expects."""
+    if custom_text:
+        return {f"text.{k}" if k.startswith(_TEXT_PREFIXES) else k: v for k, v in state_dict.items()}
+    return {k.removeprefix("text."): v for k, v in state_dict.items()}
+
+
+def _unwrap(content: Any, source: str) -> dict[str, Tensor]:
+    while isinstance(content, Mapping) and not _is_state_dict(content):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            raise ValueError(f"{source}: no state dict found; its entries are {sorted(map(str, content))[:8]}")
+        content = inner
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{source}: holds a {type(content).__name__} instead of a dict of tensors")
+    state_dict = dict(content)
+    while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state_dict)), None):
+        state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items()}
+    return state_dict
+
+
+def _is_state_dict(content: Mapping) -> bool:
+    return bool(content) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+
+
+def _runner_prefix(state_dict: dict[str, Tensor]) -> str:
+    """Return what stands before 'visual.' in a runner checkpoint, e.g. 'encoder.'; '' in all other layouts."""
+    pattern = re.compile(r"((?:[^.]+\.)*encoder\.)visual\.")
+    matches = (pattern.match(key) for key in state_dict)
+    return next((match.group(1) for match in matches if match), "")
+
+
+def _apply_weight_ensemble(state_dict: dict[str, Tensor], ensemble: Any, source: str) -> dict[str, Tensor]:
+    """Return ``alpha * w + (1 - alpha) * w_init`` where initial weights are given (DenseVLM's weight ensemble)."""
+    if ensemble is None:
+        return state_dict
+    alpha, initial = float(ensemble["alpha"]), ensemble["initial_state_dict"]
+    blended = dict(state_dict)
+    for key, start in initial.items():
+        key = key.removeprefix("module.")
+        if key not in state_dict or state_dict[key].shape != start.shape:
+            raise ValueError(f"{source}: 'weight_ensemble' holds {key!r}, which does not fit the weights beside it")
+        if start.is_floating_point():
+            mixed = torch.lerp(start.float(), state_dict[key].float(), alpha)
+            blended[key] = mixed.to(state_dict[key].dtype)
+    return blended
+
+
+def _is_original_eva(state_dict: dict[str, Tensor]) -> bool:
+    return "visual.cls_token" in state_dict and any(key.startswith("visual.blocks.") for key in state_dict)
+
+
+def _rename_eva(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    separate_qkv = "visual.blocks.0.attn.q_proj.weight" in state_dict
+    renamed = {}
+    for key, value in state_dict.items():
+        if key.startswith("visual."):
+            if ".rope." in key:
+                continue  # rotary tables of one fixed grid; computed from the architecture
+            for old, new in _EVA_NAMES:
+                key = key.replace(old, new)
+            if separate_qkv:
+                key = key.replace(".attn.q_bias", ".attn.q_proj.bias").replace(".attn.v_bias", ".attn.v_proj.bias")
+            key = "visual.trunk." + key.removeprefix("visual.")
+        renamed[key] = value
+    return renamed

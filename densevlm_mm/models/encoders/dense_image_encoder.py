@@ -1,0 +1,220 @@
+"""The image encoder that everything in this package reads images with."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from torch import Tensor, nn
+
+from densevlm_mm.models.encoders.freezing import freeze, keep_in_eval
+from densevlm_mm.models.encoders.loading import load_visual
+from densevlm_mm.models.encoders.towers import TransformerTower, adapter_for
+from densevlm_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class DenseImageEncoder(BaseModule):
+    """An open_clip image tower that also gives a joint-space embedding at every position (DenseVLM Sec. 3).
+
+    The weights are loaded here, in ``__init__``: ``init_weights()`` does nothing, since mmengine calls it before every
+    training and timm's towers would start anew. Any input size works, square or not, with sides of at least one patch;
+    remainders of a patch at the right and bottom are not seen.
+
+    Example:
+        >>> encoder = DenseImageEncoder("EVA02-B-16", "EVA02_CLIP_B_psz16_s8B.pt", trainable="blocks")
+        >>> encoder.dense(torch.rand(1, 3, 512, 384)).shape
+        torch.Size([1, 512, 32, 24])
+
+    Args:
+        model_name: open_clip name or config dict; None takes it from ``clip_model`` or from an exported file.
+        checkpoint: path, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or 'random'.
+        trainable: 'none' (nothing is recorded for autograd), 'blocks' or 'all', see
+            :func:`densevlm_mm.models.encoders.freezing.freeze`.
+        image_size: input size in pixels, side or (height, width), that this encoder is meant to be used with; only
+            reported as ``image_size``. None reports the tower's native size.
+        clip_model: a built open_clip model (or anything with ``.visual``) to take the image tower from, instead of
+            ``checkpoint``. The tower is shared, not copied; the text tower is not kept.
+        unlocked_groups: with ``trainable='blocks'``, how many of the last blocks train.
+        grad_checkpointing: recompute blocks in the backward pass to save memory.
+        dense_residual: what the last block's value path is added to: 'token' (DenseVLM) or 'cls' (CAT-Seg).
+        trust: unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
+        init_cfg: must be None; it is part of mmengine's interface.
+
+    Attributes:
+        visual: the open_clip image tower, so that ``state_dict()`` has open_clip's ``visual.*`` keys.
+        embed_dim: width D of the joint embedding space.
+        width: channels of the last block's output.
+        stride: pixels per position of the dense map.
+        num_blocks: number of blocks, or of stages for ResNet and ConvNeXt.
+        image_size: side in pixels, or (height, width) if not square.
+        mean: per channel, RGB, 0-1 scale.
+        std: per channel, RGB, 0-1 scale.
+        model_name: open_clip name, 'custom' without one.
+        model_cfg: open_clip config; empty if unknown.
+
+    Raises:
+        FileNotFoundError: if the checkpoint file does not exist.
+        ValueError: if an argument is impossible, if weights and architecture do not fit, or if the architecture has no
+            dense path.
+    """
+
+    def __init__(
+        self,
+        model_name: str | dict[str, Any] | None = None,
+        checkpoint: str | None = None,
+        trainable: str = "none",
+        image_size: int | tuple[int, int] | None = None,
+        clip_model: nn.Module | None = None,
+        unlocked_groups: int | None = None,
+        grad_checkpointing: bool = False,
+        dense_residual: str = "token",
+        trust: bool = False,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if init_cfg is not None:
+            raise ValueError(
+                f"DenseImageEncoder loads its weights from `checkpoint`; init_cfg must be None, got {init_cfg}"
+            )
+        if clip_model is not None and checkpoint is not None:
+            raise ValueError(f"give either clip_model or checkpoint={checkpoint!r}, not both")
+        source = clip_model if clip_model is not None else load_visual(model_name, checkpoint, trust=trust)
+        self.visual: nn.Module = clip_model.visual if clip_model is not None else source  # type: ignore[assignment]
+        self.model_name, self.model_cfg = self._describe(source, model_name)
+        self.mean, self.std = self._normalisation(self.visual)
+        self.checkpoint = checkpoint
+        self.trainable = trainable
+        self._tower = adapter_for(self.visual)
+        self._tower.grad_checkpointing = grad_checkpointing
+        self._set_dense_residual(dense_residual)
+        self.embed_dim, self.width = self._tower.embed_dim, self._tower.width
+        self.stride, self.num_blocks = self._tower.stride, self._tower.num_blocks
+        self.image_size = self._reported_size(image_size)
+        freeze(self._tower, trainable, unlocked_groups)
+        self.train(self.training)
+
+    @staticmethod
+    def _describe(source: nn.Module, model_name: str | dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
+        name = getattr(source, "model_name", None) or (model_name if isinstance(model_name, str) else "custom")
+        cfg = getattr(source, "model_cfg", None) or (model_name if isinstance(model_name, dict) else {})
+        return name, cfg
+
+    @staticmethod
+    def _normalisation(visual: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        mean = getattr(visual, "image_mean", None) or OPENAI_DATASET_MEAN
+        std = getattr(visual, "image_std", None) or OPENAI_DATASET_STD
+        return tuple(mean), tuple(std)
+
+    def _set_dense_residual(self, dense_residual: str) -> None:
+        if dense_residual not in ("token", "cls"):
+            raise ValueError(f"dense_residual must be 'token' or 'cls', got {dense_residual!r}")
+        if isinstance(self._tower, TransformerTower):
+            if dense_residual == "cls" and not (self._tower.has_class_token and self._tower.last_block_is_value_path):
+                raise ValueError(
+                    f"dense_residual='cls' needs a class token, which {self.model_name!r} does not pool by"
+                )
+            self._tower.dense_residual = dense_residual
+        elif dense_residual == "cls":
+            raise ValueError(f"dense_residual='cls' needs a transformer with a class token, {self.model_name!r} is not")
+
+    def _reported_size(self, image_size: int | tuple[int, int] | None) -> int | tuple[int, int]:
+        if image_size is None:
+            image_size = self._tower.native_size
+        height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if min(height, width) < self.stride:
+            raise ValueError(f"image_size={image_size} is smaller than one {self.stride} px patch")
+        return height if height == width else (height, width)
+
+    def init_weights(self) -> None:
+        """Do nothing: the weights come from the checkpoint, in ``__init__``."""
+        self._is_init = True
+
+    def train(self, mode: bool = True) -> "DenseImageEncoder":
+        """Set the mode; the tower never drops anything and frozen batch norms keep their statistics."""
+        super().train(mode)
+        keep_in_eval(self.visual, mode)
+        return self
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Record for autograd only if a parameter of the tower trains."""
+        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.visual.parameters())
+        with torch.set_grad_enabled(trains):
+            yield
+
+    def _blocks(self, out_indices: Sequence[int]) -> list[int]:
+        indices = [index + self.num_blocks if index < 0 else index for index in out_indices]
+        if not indices or not all(0 <= index < self.num_blocks for index in indices):
+            raise ValueError(f"out_indices must name blocks 0..{self.num_blocks - 1}, got {tuple(out_indices)}")
+        return indices
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed whole images, by the tower's ordinary attention and pooling.
+
+        Args:
+            images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
+
+        Returns:
+            (B, D), not normalised, as open_clip's ``encode_image``.
+
+        Raises:
+            ValueError: if the images are smaller than one patch.
+        """
+        with self._recording():
+            return self._tower.embed_image(images)
+
+    def dense(self, images: Tensor) -> Tensor:
+        """Embed every position, by the dense path of the tower's family.
+
+        Args:
+            images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
+
+        Returns:
+            (B, D, H // stride, W // stride) float32, unit norm at every position, in channels-last memory order.
+
+        Raises:
+            ValueError: if the images are smaller than one patch.
+        """
+        with self._recording():
+            return self._dense_map(self._tower.embed_densely(images, (), with_dense=True)[1])
+
+    def features(self, images: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
+        """Return outputs of blocks on the dense path (the last block in its value-path form), before the final norm.
+
+        Args:
+            images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
+            out_indices: block (or stage) numbers from 0; negative ones count from the end.
+
+        Returns:
+            (B, C, h, w) for each index, in the order asked for; class and register tokens are left out.
+
+        Raises:
+            ValueError: if the images are smaller than one patch or an index is out of range.
+        """
+        with self._recording():
+            return self._tower.embed_densely(images, self._blocks(out_indices), with_dense=False)[0]
+
+    def features_and_dense(self, images: Tensor, out_indices: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+        """Return :meth:`features` and :meth:`dense` from one pass through the tower.
+
+        Args:
+            images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
+            out_indices: block (or stage) numbers from 0; negative ones count from the end.
+
+        Returns:
+            The features, as :meth:`features`, and the dense map, as :meth:`dense`.
+
+        Raises:
+            ValueError: if the images are smaller than one patch or an index is out of range.
+        """
+        with self._recording():
+            features, dense = self._tower.embed_densely(images, self._blocks(out_indices), with_dense=True)
+            return features, self._dense_map(dense)
+
+    @staticmethod
+    def _dense_map(dense: Tensor | None) -> Tensor:
+        assert dense is not None
+        return dense

@@ -1,0 +1,58 @@
+"""Which parameters of an image tower train."""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from densevlm_mm.models.encoders.towers import Tower
+
+MODES = ("none", "blocks", "all")
+
+
+def freeze(tower: Tower, trainable: str, unlocked_groups: int | None = None) -> None:
+    """Set ``requires_grad`` of a tower's parameters.
+
+    'none' freezes everything. 'blocks' trains transformer blocks (convolutional towers: stages) and nothing else:
+    patch, position and class embeddings, final norm and projection stay as they are, and so do batch norms. 'all'
+    trains everything. Parameters that the dense path never reads - the last block's query and key - are frozen in
+    every mode: a zero gradient would not keep weight decay from shrinking them.
+
+    Args:
+        tower: the adapter.
+        trainable: one of 'none', 'blocks', 'all'.
+        unlocked_groups: with 'blocks', train only the last so many blocks; None trains all.
+
+    Raises:
+        ValueError: for an unknown mode or an impossible number of groups.
+    """
+    if trainable not in MODES:
+        raise ValueError(f"trainable must be one of {MODES}, got {trainable!r}")
+    if unlocked_groups is not None and trainable != "blocks":
+        raise ValueError(f"unlocked_groups={unlocked_groups} needs trainable='blocks', got trainable={trainable!r}")
+    if unlocked_groups is not None and not 1 <= unlocked_groups <= tower.num_blocks:
+        raise ValueError(f"unlocked_groups must be in 1..{tower.num_blocks}, got {unlocked_groups}")
+    if trainable == "none":
+        tower.visual.requires_grad_(False)
+        return
+    frozen = tower.split_unused()
+    # Some towers have parameters that never train (fixed sine-cosine position embeddings).
+    frozen |= {p for p in tower.visual.parameters() if not p.requires_grad}
+    tower.visual.requires_grad_(False)
+    modules = [tower.visual] if trainable == "all" else tower.groups()[-(unlocked_groups or tower.num_blocks) :]
+    if trainable == "blocks":
+        frozen |= {p for m in tower.visual.modules() if isinstance(m, _BatchNorm) for p in m.parameters()}
+    for module in modules:
+        for parameter in module.parameters():
+            parameter.requires_grad_(parameter not in frozen)
+
+
+def keep_in_eval(visual: nn.Module, mode: bool) -> None:
+    """Put a tower in eval mode: no dropout, no stochastic depth, frozen batch statistics.
+
+    Args:
+        visual: the tower.
+        mode: True in training: batch norms whose own parameters train then collect statistics.
+    """
+    visual.eval()
+    for module in visual.modules():
+        if isinstance(module, _BatchNorm) and module.affine and module.weight.requires_grad:
+            module.train(mode)

@@ -1,0 +1,107 @@
+"""EVA and EVA-02 towers (``timm.models.eva.Eva`` inside open_clip's ``TimmModel``)."""
+
+from typing import Any
+
+import torch
+from open_clip.timm_model import TimmModel
+from timm.layers import RotaryEmbeddingCat
+from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
+from torch import Tensor, nn
+
+from densevlm_mm.models.encoders.towers.base import Grid
+from densevlm_mm.models.encoders.towers.split_projection import (
+    query_key_parameters,
+    split_projection,
+    value_projection,
+)
+from densevlm_mm.models.encoders.towers.timm_transformer import TimmTransformerTower
+
+
+class EvaTower(TimmTransformerTower):
+    """Last block on the dense path: ``x += proj(norm_attn(V norm1(x)))``, ``x += mlp(norm2(x))``.
+
+    ``norm_attn`` is the inner sub-LN of EVA-02 (timm: ``attn.norm``). Query, key and value are one layer (EVA-01) or
+    three (EVA-02 CLIP). Rotary tables are computed for the grid at hand: open_clip builds the towers with a table for
+    one fixed grid.
+
+    Raises:
+        ValueError: for attention pooling, for blocks other than EVA's, for rotary embeddings that are not axial.
+    """
+
+    def __init__(self, visual: TimmModel) -> None:
+        super().__init__(visual)
+        if self.trunk.attn_pool is not None:
+            raise ValueError("EVA towers with attention pooling (Perception Encoder) have no dense path here")
+        for block in self.trunk.blocks:
+            if not isinstance(block, (EvaBlock, EvaBlockPostNorm)) or not isinstance(block.attn, EvaAttention):
+                names = f"{type(block).__name__} with {type(block.attn).__name__}"
+                raise ValueError(f"blocks of type {names} have no dense path: use an EVA or EVA-02 CLIP tower")
+        self._rope = self._sizeless_rope(self.trunk.rope)
+        self._rotary_tables: dict[tuple[Grid, torch.device], Tensor] = {}
+
+    @staticmethod
+    def _sizeless_rope(rope: nn.Module | None) -> RotaryEmbeddingCat | None:
+        """Rebuild the tower's rotary embedding so that it takes any grid (no parameters are involved)."""
+        if rope is None:
+            return None
+        if not isinstance(rope, RotaryEmbeddingCat):
+            raise ValueError(f"rotary embedding {type(rope).__name__} is not supported: use an EVA-02 CLIP tower")
+        return RotaryEmbeddingCat(
+            rope.dim,
+            max_res=rope.max_res,
+            temperature=rope.temperature,
+            in_pixels=rope.in_pixels,
+            linear_bands=rope.linear_bands,
+            feat_shape=None,
+            ref_feat_shape=rope.ref_feat_shape,
+            grid_offset=rope.grid_offset,
+            grid_indexing=rope.grid_indexing,
+            rotate_half=rope.rotate_half,
+        ).eval()
+
+    def rotary(self, grid: Grid, device: torch.device) -> Tensor | None:
+        """See base class."""
+        if self._rope is None:
+            return None
+        key = (grid, device)
+        if key not in self._rotary_tables:
+            if len(self._rotary_tables) >= 16:
+                self._rotary_tables.pop(next(iter(self._rotary_tables)))
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+                self._rotary_tables[key] = self._rope.get_embed(list(grid)).to(device)
+        return self._rotary_tables[key]
+
+    def run_block(self, block: nn.Module, tokens: Tensor, rope: Tensor | None) -> Tensor:
+        """See base class."""
+        return block(tokens, rope=rope)
+
+    def run_value_block(self, block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
+        """See base class."""
+        if isinstance(block, EvaBlockPostNorm):
+            tokens = residual + block.norm1(self._attend_self(block.attn, tokens))
+            return tokens + block.norm2(block.mlp(tokens))
+        attended = self._attend_self(block.attn, block.norm1(tokens))
+        tokens = residual + (attended if block.gamma_1 is None else block.gamma_1 * attended)
+        mapped = block.mlp(block.norm2(tokens))
+        return tokens + (mapped if block.gamma_2 is None else block.gamma_2 * mapped)
+
+    @staticmethod
+    def _attend_self(attention: Any, tokens: Tensor) -> Tensor:
+        if attention.qkv is None:
+            values = attention.v_proj(tokens)
+        else:
+            values = nn.functional.linear(tokens, value_projection(attention.qkv)[0], attention.v_bias)
+        values = attention.norm(values)
+        if attention.gate is not None:
+            values = values * attention.gate(tokens).sigmoid()
+        return attention.proj(values)
+
+    def split_unused(self) -> set[nn.Parameter]:
+        """See base class."""
+        attention = self.trunk.blocks[-1].attn
+        unused = {*attention.q_norm.parameters(), *attention.k_norm.parameters()}
+        if attention.qkv is None:
+            return unused | {*attention.q_proj.parameters(), *attention.k_proj.parameters()}
+        split_projection(attention.qkv)
+        unused |= query_key_parameters(attention.qkv)
+        return unused | ({attention.q_bias} if attention.q_bias is not None else set())

@@ -1,0 +1,221 @@
+"""Text embeddings of a vocabulary, with everything one has to know about them, in one file."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import densevlm_mm
+from densevlm_mm.models.text.tokenizer import model_id
+from densevlm_mm.models.text.vocabulary import things_first_mask
+
+FILE_FORMAT = "densevlm_mm.class_embeddings.v1"
+NORMALIZATIONS = ("class", "prompt")
+
+
+@dataclass(frozen=True, eq=False)
+class ClassEmbeddings:
+    """K class embeddings and where they come from.
+
+    Args:
+        name: Name of the vocabulary.
+        classes: K display names.
+        is_thing: Thing flags (K,) bool, or None if unknown.
+        embeddings: (K, D) float32.
+        model: open_clip model name (or ``custom-<hash>`` of a config dict).
+        templates: Name of the template set.
+        normalization: ``'class'``: mean of the unit prompt vectors, made unit length again; ``'prompt'``: their mean
+            as it is (norms of about 0.9; the published training).
+        synonyms: Synonym rule, see `Vocabulary.prompt_names`.
+        fingerprint: SHA-256 of the text tower's weights.
+        precision: ``'float32'``, or the autocast type that the text tower ran in.
+        package_version: densevlm_mm version that built it.
+
+    Raises:
+        ValueError: If shapes do not fit or a value is not finite.
+
+    Example:
+        >>> embeddings = ClassEmbeddings.load("data/class_embeddings/set_316.safetensors")
+        >>> embeddings.check_encoder(encoder.embed_dim, encoder.model_name)
+        >>> text_KD, thing_mask_K = embeddings.embeddings, embeddings.thing_mask
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    is_thing: np.ndarray | None
+    embeddings: Tensor
+    model: str
+    templates: str
+    normalization: str
+    fingerprint: str
+    synonyms: str = "all"
+    precision: str = "float32"
+    package_version: str = densevlm_mm.__version__
+
+    def __post_init__(self) -> None:
+        if self.embeddings.ndim != 2 or len(self.embeddings) != len(self.classes):
+            raise ValueError(
+                f"class embeddings {self.name!r}: embeddings of shape {tuple(self.embeddings.shape)} for "
+                f"{len(self.classes)} classes"
+            )
+        if self.is_thing is not None and len(self.is_thing) != len(self.classes):
+            raise ValueError(
+                f"class embeddings {self.name!r}: {len(self.is_thing)} thing flags for {len(self.classes)} classes"
+            )
+        if self.normalization not in NORMALIZATIONS:
+            raise ValueError(f"unknown normalization {self.normalization!r}; choose from {NORMALIZATIONS}")
+        if not torch.isfinite(self.embeddings).all():
+            raise ValueError(f"class embeddings {self.name!r} hold values that are not finite; build them anew")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def embed_dim(self) -> int:
+        """D."""
+        return self.embeddings.shape[1]
+
+    @property
+    def thing_mask(self) -> Tensor:
+        """Thing flags (K,) torch bool.
+
+        Raises:
+            ValueError: If the vocabulary has none.
+        """
+        if self.is_thing is None:
+            raise ValueError(
+                f"class embeddings {self.name!r} have no thing flags, which tell things from stuff; build them from a "
+                'vocabulary that has ("isthing": 0 or 1 for every class)'
+            )
+        return torch.from_numpy(np.array(self.is_thing, dtype=bool))
+
+    def with_num_things(self, num_things: int) -> "ClassEmbeddings":
+        """The same embeddings with exactly the first ``num_things`` classes taken for things."""
+        return replace(self, is_thing=things_first_mask(len(self), num_things, self.is_thing, self.name))
+
+    def select(self, classes: Sequence[int | str]) -> "ClassEmbeddings":
+        """Picks classes, by index or display name, in the order given.
+
+        Raises:
+            KeyError: If a name is not there, or is there twice (once as thing, once as stuff: give the index).
+        """
+        rows = [self._row(cls) for cls in classes]
+        return replace(
+            self,
+            classes=tuple(self.classes[row] for row in rows),
+            is_thing=None if self.is_thing is None else self.is_thing[rows],
+            embeddings=self.embeddings[rows],
+        )
+
+    def _row(self, cls: int | str) -> int:
+        if not isinstance(cls, str):
+            if not 0 <= cls < len(self):
+                raise KeyError(f"class index {cls} is outside {self.name!r} with {len(self)} classes")
+            return int(cls)
+        rows = [row for row, name in enumerate(self.classes) if name == cls]
+        if len(rows) != 1:
+            problem = "has no class" if not rows else f"has two classes, {rows}, named"
+            raise KeyError(f"{self.name!r} {problem} {cls!r}; give an index or one of {list(self.classes[:5])}...")
+        return rows[0]
+
+    def check_encoder(self, embed_dim: int | None = None, model_name: str | dict | None = None) -> None:
+        """Checks that an image encoder speaks the language of these embeddings.
+
+        Args:
+            embed_dim: Its embedding dimension; None = not checked.
+            model_name: Its open_clip name or config. What does not tell the architecture is not checked: None,
+                ``'custom'`` (the encoder's name for a config of one's own), a name with a scheme (``hf-hub:...``).
+
+        Raises:
+            ValueError: If dimension or model differ.
+        """
+        fix = f"build them with the encoder's own text tower: {build_command(self.name, model_name)}"
+        if embed_dim is not None and embed_dim != self.embed_dim:
+            raise ValueError(
+                f"class embeddings {self.name!r} of {self.model!r} have dimension {self.embed_dim}, the image encoder "
+                f"has {embed_dim}; {fix}"
+            )
+        if model_name in (None, "custom") or ":" in self.model or (isinstance(model_name, str) and ":" in model_name):
+            return
+        if model_id(model_name) != self.model:
+            raise ValueError(
+                f"class embeddings {self.name!r} were built with the text tower of {self.model!r}, the image encoder "
+                f"is {model_id(model_name)!r}; {fix}"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Writes a safetensors file in one step, so that a reader never sees half of one."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {
+            "format": FILE_FORMAT,
+            "classes": json.dumps(self.classes),
+            "is_thing": json.dumps(None if self.is_thing is None else [int(flag) for flag in self.is_thing]),
+        }
+        metadata |= {field: getattr(self, field) for field in _TEXT_FIELDS}
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        try:
+            save_file({"embeddings": self.embeddings.detach().cpu().float().contiguous()}, temporary, metadata)
+            os.chmod(temporary, 0o644)  # mkstemp's files are private
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ClassEmbeddings":
+        """Reads a file that `save` wrote.
+
+        Raises:
+            FileNotFoundError: If it does not exist.
+            ValueError: If it is something else.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"class embeddings {str(path)!r} do not exist; {build_command(out=path)} makes them"
+            )
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                embeddings = file.get_tensor("embeddings") if "embeddings" in file.keys() else None  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(f"{str(path)!r} is no safetensors file or is damaged ({error}); build it anew") from error
+        if metadata.get("format") != FILE_FORMAT or embeddings is None:
+            raise ValueError(
+                f"{str(path)!r} holds no class embeddings (format {metadata.get('format')!r}, not {FILE_FORMAT!r}); "
+                f"{build_command(out=path)} makes them"
+            )
+        is_thing = json.loads(metadata["is_thing"])
+        return cls(
+            classes=tuple(json.loads(metadata["classes"])),
+            is_thing=None if is_thing is None else np.array(is_thing, dtype=bool),
+            embeddings=embeddings,
+            **{field: metadata[field] for field in _TEXT_FIELDS},
+        )
+
+
+_TEXT_FIELDS = tuple(field.name for field in fields(ClassEmbeddings) if field.type is str)
+
+
+def build_command(
+    vocabulary: str = "VOCABULARY",
+    model_name: str | dict | None = None,
+    checkpoint: str | Path | None = None,
+    options: str = "",
+    out: str | Path = "FILE.safetensors",
+) -> str:
+    """The shell command that builds such a file, for error messages."""
+    model = model_name if isinstance(model_name, str) else ("MODEL" if model_name is None else "MODEL_CONFIG.json")
+    return (
+        f"`python tools/build_class_embeddings.py {vocabulary} --model {model} --checkpoint "
+        f"{checkpoint or 'CHECKPOINT'}{options} --out {out}`"
+    )

@@ -1,0 +1,3 @@
+"""Make mmdet and mmseg importable for every test, whatever it imports first."""
+
+import densevlm_mm  # noqa: F401
