@@ -8,5 +8,6 @@ val_dataloader = dict(
         data_root='data/ade20k',
         ann_file='ade20k_panoptic_val.json',
         data_prefix=dict(img='images/validation', seg='ade20k_panoptic_val'),
-        vocabulary='ade20k_150'))
+        vocabulary='ade20k_150',
+        match_categories='order'))
 test_dataloader = val_dataloader

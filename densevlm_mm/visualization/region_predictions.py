@@ -88,8 +88,8 @@ def _draw_outline(
 
 
 def _draw_text(axis: Axes, text: str, anchor: tuple[float, float], colour: str, width: int, height: int) -> None:
-    half = 0.3 * 13 * len(text)  # about half of the text's width: keep it inside the picture
+    half = 0.3 * 15 * len(text)  # about half of the text's width: keep it inside the picture
     x = min(max(anchor[0], min(half, width / 2)), max(width - half, width / 2))
     y = min(max(anchor[1], 12), height - 8)
     outline = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
-    axis.text(x, y, text, color=colour, fontsize=10, weight="bold", ha="center", va="center", path_effects=outline)
+    axis.text(x, y, text, color=colour, fontsize=12, weight="bold", ha="center", va="center", path_effects=outline)

@@ -1,7 +1,7 @@
 """Sigmoid focal loss with integer targets and class weights (Lin et al., "Focal Loss", ICCV 2017, equation 5)."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from densevlm_mm.compat.mmcv_ext.reduced_precision import at_least_float32

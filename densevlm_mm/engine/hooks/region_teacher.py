@@ -88,7 +88,7 @@ class RegionTeacherHook(Hook, metaclass=ABCMeta):
         if data_batch is None:
             return
         # The canvas goes to the device once, for the teacher and for the student's preprocessor.
-        images = torch.stack(list(data_batch["inputs"])).to(self.device, non_blocking=True)
+        images = torch.stack([image.to(self.device, non_blocking=True) for image in data_batch["inputs"]])
         data_batch["inputs"] = images
         boxes = [sample.regions.boxes_norm_xyxy for sample in data_batch["data_samples"]]
         enabled = self.autocast_dtype is not torch.float32

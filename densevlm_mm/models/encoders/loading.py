@@ -95,7 +95,7 @@ def _build(model_name: ModelName, checkpoint: str | Path | None, trust: bool, im
             "'random' asks for random weights explicitly"
         )
     checkpoint = str(checkpoint)
-    path = None if checkpoint == "random" else _locate(model_name, checkpoint)
+    path = None if checkpoint == "random" else locate_checkpoint(model_name, checkpoint)
     architecture = _architecture_of(model_name, checkpoint, path)
     module: Any = architecture.build_visual() if image_only else architecture.build_clip()
     if path is None:
@@ -112,8 +112,16 @@ def _build(model_name: ModelName, checkpoint: str | Path | None, trust: bool, im
     return module
 
 
-def _locate(model_name: ModelName, checkpoint: str) -> Path:
-    """Return the local file of a checkpoint, downloading it if it is named by a tag or a hub id."""
+def locate_checkpoint(model_name: ModelName, checkpoint: str) -> Path:
+    """Return the local file of a checkpoint, downloading it if it is named by an open_clip tag or a hub id.
+
+    Args:
+        model_name: see :func:`build_clip`; needed to resolve a tag.
+        checkpoint: path, 'open_clip:<tag>' or 'hf-hub:<org>/<repository>'.
+
+    Raises:
+        ValueError: if open_clip has no such tag for the architecture.
+    """
     if checkpoint.startswith(HUB_PREFIX):
         return Path(download_pretrained_from_hf(checkpoint.removeprefix(HUB_PREFIX)))
     if checkpoint.startswith(_TAG_PREFIX):

@@ -33,11 +33,10 @@ class _ConvNorm(nn.Sequential):
 class _ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = _ConvNorm(channels, channels, 1)
-        self.conv2 = _ConvNorm(channels, channels, 1)
+        self.conv = _ConvNorm(channels, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.relu(x + self.conv2(torch.relu(self.conv1(x))))
+        return torch.relu(x + self.conv(x))
 
 
 class ConvStem(nn.Module):

@@ -215,10 +215,10 @@ def _from_cache(
     vocabulary = _vocabulary(options)
     prompt_options = {key: options.get(key, default) for key, default in _PROMPT_OPTIONS.items()}
     clip_model = None
-    is_file = checkpoint is not None and Path(checkpoint).is_file()
-    if is_file:
-        weights = checkpoint_digest(str(checkpoint), cache_dir)
-    else:  # a name whose weights may change behind it: only the weights themselves can tell
+    file = _checkpoint_file(model_name, checkpoint)
+    if file is not None:
+        weights = checkpoint_digest(file, cache_dir)
+    else:  # random weights: only the weights themselves can tell
         clip_model = _load_text_tower(model_name, checkpoint, trust)
         weights = text_tower_fingerprint(clip_model)
     path = cache_dir / _cache_name(vocabulary, model_name, weights, prompt_options)
@@ -233,7 +233,7 @@ def _from_cache(
     embeddings = build_class_embeddings(
         vocabulary, model_name, checkpoint, clip_model=clip_model, trust=trust, **prompt_options
     )
-    if is_file and checkpoint_digest(str(checkpoint), cache_dir) != weights:
+    if file is not None and checkpoint_digest(file, cache_dir) != weights:
         raise ValueError(f"checkpoint {str(checkpoint)!r} changed while it was read; start again")
     if checkpoint != "random":  # nobody will meet those weights again
         embeddings.save(path)
@@ -268,6 +268,16 @@ def _vocabulary(options: dict[str, Any]) -> Vocabulary:
     if options.get("num_things") is not None:
         vocabulary = vocabulary.with_num_things(options["num_things"])
     return vocabulary.with_extra_classes(options.get("extra_classes") or ())
+
+
+def _checkpoint_file(model_name: str | dict, checkpoint: str | Path | None) -> Path | None:
+    """The local file behind a path, an open_clip tag or a hub id; None for random weights."""
+    if checkpoint is None or str(checkpoint) == "random":
+        return None
+    from densevlm_mm.models.encoders.loading import locate_checkpoint  # imports open_clip and timm: seconds
+
+    path = locate_checkpoint(model_name, str(checkpoint))
+    return path if path.is_file() else None
 
 
 def _load_text_tower(model_name: str | dict, checkpoint: str | Path | None, trust: bool) -> nn.Module:

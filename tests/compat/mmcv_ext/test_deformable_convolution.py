@@ -1,6 +1,6 @@
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 import torchvision
 from mmcv.ops import deform_conv2d, modulated_deform_conv2d
 from torch import Tensor

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 import torchvision
 from mmcv.ops import RoIAlign, roi_align, roi_pool
 from torch import Tensor

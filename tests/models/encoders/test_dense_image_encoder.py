@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -134,7 +135,8 @@ def test_only_the_image_tower_is_held_in_open_clips_layout(stock_model):
 
 
 def test_built_from_a_config_and_never_initialised_anew(stock_config):
-    encoder = MODELS.build({"type": "DenseImageEncoder", "model_name": stock_config("eva02"), "checkpoint": "random"})
+    settings = {"type": "DenseImageEncoder", "model_name": stock_config("eva02"), "checkpoint": "random"}
+    encoder = MODELS.build(ConfigDict(settings))
 
     class Model(BaseModule):
         def __init__(self):

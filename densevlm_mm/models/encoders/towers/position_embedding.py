@@ -47,16 +47,18 @@ class PositionEmbedding:
         """Return the table for a grid.
 
         Args:
-            table: (num_prefix + h * w, C) the learned table at its native grid.
+            table: (num_prefix + h * w, C) the learned table at its native grid; timm's leading 1 is allowed. It must be
+                the parameter itself: a view of it would not tell under ``no_grad`` whether it is frozen.
             grid: (new_h, new_w) in cells.
 
         Returns:
             (num_prefix + new_h * new_w, C), in the table's dtype.
         """
+        rows = table.flatten(0, -2)
         if grid == self.native_grid:
-            return table
+            return rows
         if table.requires_grad or table.is_inference():
-            return self._resize(table, grid)
+            return self._resize(rows, grid)
         # A write through `.data` keeps the version: only loading and optimizers, which do not, may change the table.
         key = (grid, table.data_ptr(), table._version)
         if key not in self._resized:
@@ -64,7 +66,7 @@ class PositionEmbedding:
             if len(self._resized) >= self._MAX_SIZES:
                 self._resized.pop(next(iter(self._resized)))
             with torch.inference_mode(False), torch.no_grad():
-                self._resized[key] = self._resize(table, grid)
+                self._resized[key] = self._resize(rows, grid)
         return self._resized[key]
 
     def _resize(self, table: Tensor, grid: Grid) -> Tensor:

@@ -67,7 +67,7 @@ class TimmTransformerTower(TransformerTower):
         if patches.ndim == 4:  # towers built with dynamic_img_size=True keep (B, h, w, C)
             patches = patches.flatten(1, 2)
         prefix = [token for token in (trunk.cls_token, trunk.reg_token) if token is not None]
-        positions = None if trunk.pos_embed is None else self._positions.for_grid(trunk.pos_embed[0], grid)
+        positions = None if trunk.pos_embed is None else self._positions.for_grid(trunk.pos_embed, grid)
         if positions is not None and trunk.no_embed_class:
             patches = patches + positions
         tokens = (

@@ -21,7 +21,7 @@ def test_resize_is_bicubic_without_antialiasing():
 def test_prefix_entries_are_not_resized_and_the_native_grid_is_exact():
     table = torch.randn(1 + 9, 4)
     positions = PositionEmbedding(num_prefix=1, native_grid=(3, 3))
-    assert positions.for_grid(table, (3, 3)) is table
+    assert torch.equal(positions.for_grid(table, (3, 3)), table)
     assert torch.equal(positions.for_grid(table, (5, 4))[0], table[0])
 
 
@@ -33,6 +33,16 @@ def test_a_frozen_table_is_resized_once_until_it_changes():
     with torch.no_grad():
         table.add_(1.0)
     torch.testing.assert_close(positions.for_grid(table, (4, 4)), first + 1.0)
+
+
+def test_a_learning_table_is_never_remembered():
+    """Weights swapped in through `.data` (averaging, ensembling) would otherwise go unnoticed."""
+    table = nn.Parameter(torch.randn(1, 9, 4))
+    positions = PositionEmbedding(num_prefix=0, native_grid=(3, 3))
+    with torch.no_grad():
+        first = positions.for_grid(table, (4, 4)).clone()
+        table.data.add_(1.0)
+        torch.testing.assert_close(positions.for_grid(table, (4, 4)), first + 1.0)
 
 
 def test_a_learning_table_gets_its_gradient_every_time():

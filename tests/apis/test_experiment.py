@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from densevlm_mm.apis import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
+
+CONFIG = "configs/tiny/densevlm.py"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch) -> None:
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+
+
+def test_options_and_work_dir() -> None:
+    cfg = load_experiment(CONFIG, {"train_dataloader.batch_size": 8, "param_scheduler.0.end": 5, "work_dir": "a"}, "b")
+    assert cfg.train_dataloader.batch_size == 8
+    assert cfg.param_scheduler[0].end == 5
+    assert cfg.work_dir == "b"
+    assert load_experiment(CONFIG).work_dir == str(Path("work_dirs/densevlm"))
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("train_dataloder.batch_size", "Did you mean 'train_dataloader'"),
+        ("trian_cfg", "Did you mean 'train_cfg'"),
+        ("model.encodr.checkpoint", "Did you mean 'encoder'"),
+        ("param_scheduler.7.end", "has 2 items"),
+        ("randomness.seed.value", "randomness.seed is a value"),
+    ],
+)
+def test_keys_that_lead_nowhere_are_named(key, hint) -> None:
+    with pytest.raises(KeyError) as error:
+        load_experiment(CONFIG, {key: 1})
+    assert hint in error.value.args[0]
+    assert key in error.value.args[0]
+
+
+def test_new_arguments_of_existing_parts_are_allowed() -> None:
+    cfg = load_experiment(CONFIG, {"train_dataloader.dataset.dataset.on_error": "skip"})
+    assert cfg.train_dataloader.dataset.dataset.on_error == "skip"
+
+
+def test_missing_config_names_similar_files() -> None:
+    with pytest.raises(FileNotFoundError, match=r"densvlm\.py.*densevlm\.py"):
+        load_experiment("configs/tiny/densvlm.py")
+
+
+def test_amp_replaces_the_wrapper_once() -> None:
+    cfg = load_experiment(CONFIG)
+    enable_amp(cfg)
+    assert cfg.optim_wrapper.type == "densevlm_mm.AutocastOptimWrapper"
+    assert cfg.optim_wrapper.dtype in ("bfloat16", "float16")
+    cfg.optim_wrapper.dtype = "float16"
+    enable_amp(cfg)
+    assert cfg.optim_wrapper.dtype == "float16"
+
+
+def test_auto_scale_lr_needs_a_base() -> None:
+    cfg = load_experiment(CONFIG)
+    enable_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr.enable
+    with pytest.raises(ValueError, match="base_batch_size"):
+        enable_auto_scale_lr(Config(dict()))
+
+
+def test_resume(tmp_path) -> None:
+    cfg = load_experiment(CONFIG)
+    enable_resume(cfg, None)
+    assert not cfg.resume
+    enable_resume(cfg, "auto")
+    assert cfg.resume
+    assert cfg.load_from is None
+    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
+        enable_resume(cfg, str(tmp_path / "none.pth"))

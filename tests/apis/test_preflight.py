@@ -1,0 +1,55 @@
+import pytest
+from mmengine.config import Config
+
+from densevlm_mm.apis import MissingInputsError, check_inputs
+
+
+def experiment(root, **model) -> Config:
+    loader = dict(
+        dataset=dict(
+            type="SeededDataset", dataset=dict(data_root=str(root), source="list.txt", data_prefix=dict(img="images"))
+        )
+    )
+    cfg = Config(
+        dict(
+            model=dict(encoder=dict(checkpoint=str(root / "ViT-B-16.pt")), **model),
+            train_dataloader=loader,
+            val_dataloader=dict(dataset=dict(datasets=[dict(data_root=str(root), ann_file="val2017.json")])),
+            test_dataloader=None,
+            default_hooks=dict(teacher=dict(teacher=dict(checkpoint=str(root / "teacher.pt")))),
+        )
+    )
+    cfg._filename = "experiment.py"
+    return cfg
+
+
+def test_everything_missing_is_listed_at_once(tmp_path) -> None:
+    with pytest.raises(MissingInputsError) as error:
+        check_inputs(experiment(tmp_path), "train")
+    message = str(error.value)
+    for name in ("list.txt", "images", "val2017.json", "ViT-B-16.pt", "teacher.pt"):
+        assert str(tmp_path / name) in message
+    assert "(model.encoder.checkpoint)" in message
+    assert "OpenAI CLIP ViT-B/16" in message  # what it is
+    assert "openaipublic" in message  # where to get it
+
+
+def test_complete_inputs_pass_and_testing_needs_no_teacher(tmp_path) -> None:
+    (tmp_path / "ViT-B-16.pt").touch()
+    check_inputs(experiment(tmp_path), "test")
+    for name in ("list.txt", "images", "val2017.json", "teacher.pt"):
+        (tmp_path / name).touch()
+    check_inputs(experiment(tmp_path), "train")
+
+
+def test_names_that_are_no_files_are_left_to_the_loader(tmp_path) -> None:
+    cfg = experiment(tmp_path)
+    for name in ("random", "open_clip:openai", "hf-hub:timm/x"):
+        cfg.model.encoder.checkpoint = name
+        check_inputs(cfg, "test")
+
+
+def test_class_embeddings_given_as_a_file_are_looked_for(tmp_path) -> None:
+    cfg = experiment(tmp_path, class_embeddings=dict(file=str(tmp_path / "set.safetensors")))
+    with pytest.raises(MissingInputsError, match=r"set\.safetensors"):
+        check_inputs(cfg, "test")

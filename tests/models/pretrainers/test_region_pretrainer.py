@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from densevlm_mm.datasets.structures import RegionDataSample
+from densevlm_mm.models.pretrainers import RegionPretrainer
+from densevlm_mm.models.text import ClassEmbeddings
+
+NUM_CLASSES, SIZE = 5, 64
+
+
+@pytest.fixture(autouse=True)
+def _scope() -> None:
+    init_default_scope("densevlm_mm")
+    torch.manual_seed(0)
+
+
+def embeddings(dim: int = 128, num_classes: int = NUM_CLASSES) -> ClassEmbeddings:
+    return ClassEmbeddings(
+        name="test",
+        classes=tuple(f"class {i}" for i in range(num_classes)),
+        is_thing=np.arange(num_classes) < 3,
+        embeddings=torch.nn.functional.normalize(torch.randn(num_classes, dim), dim=-1),
+        model="TinyScenes-S",
+        templates="plain",
+        normalization="class",
+        fingerprint="",
+    )
+
+
+def pretrainer(**options) -> RegionPretrainer:
+    options.setdefault("class_embeddings", embeddings())
+    options.setdefault("loss", dict(type="DecoupledAlignmentLoss", threshold=0.0))
+    encoder = dict(type="DenseImageEncoder", model_name="TinyScenes-S", checkpoint="random", trainable="blocks")
+    return RegionPretrainer(encoder, **options)
+
+
+def training_batch(num_regions: tuple[int, ...] = (4, 6), with_targets: bool = True) -> dict:
+    samples = []
+    for count in num_regions:
+        corners = torch.rand(count, 2) * 0.5
+        regions = InstanceData(boxes_norm_xyxy=torch.cat([corners, corners + 0.4], dim=1))
+        if with_targets:
+            regions.teacher_logits = torch.rand(count, NUM_CLASSES)
+        samples.append(RegionDataSample(regions=regions))
+    return dict(
+        inputs=[torch.randint(0, 255, (3, SIZE, SIZE), dtype=torch.uint8) for _ in num_regions], data_samples=samples
+    )
+
+
+def test_preprocessor_normalises_bgr_with_the_encoders_statistics() -> None:
+    model = pretrainer()
+    batch = training_batch()
+    inputs = model.data_preprocessor(batch)["inputs"]
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.encoder.mean, model.encoder.std))
+    expected = (batch["inputs"][1].flip(0) / 255.0 - mean) / std
+    torch.testing.assert_close(inputs[1], expected, rtol=0, atol=1e-5)
+
+
+def test_loss_equals_the_parts_put_together_by_hand() -> None:
+    model = pretrainer()
+    data = model.data_preprocessor(training_batch())
+    out = model(**data, mode="loss")
+    features = []
+    for image, sample in zip(data["inputs"], data["data_samples"], strict=True):
+        dense = model.encoder.dense(image[None])
+        for box in sample.regions.boxes_norm_xyxy:
+            rois = torch.cat([torch.zeros(1), box * 8])[None]
+            features.append(torch.ops.torchvision.roi_align(dense, rois, 1.0, 1, 1, -1, True).flatten())
+    teacher = torch.cat([s.regions.teacher_logits for s in data["data_samples"]])
+    expected = model.loss_module(torch.stack(features), model.text, model.thing_mask, teacher)
+    assert out["loss"].item() == pytest.approx(expected["loss"].item(), rel=1e-5)
+
+
+def test_gradient_reaches_every_trained_parameter_and_no_other() -> None:
+    model = pretrainer()
+    data = model.data_preprocessor(training_batch())
+    model(**data, mode="loss")["loss"].backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
+def test_embeddings_are_no_state() -> None:
+    assert all(name.startswith("encoder.visual.") for name in pretrainer().state_dict())
+
+
+def test_predict_scores_boxes_and_masks_as_cosines() -> None:
+    model = pretrainer(test_class_embeddings=embeddings(num_classes=4)).eval()
+    sample, empty = RegionDataSample(), RegionDataSample()
+    masks = torch.zeros(2, 8, 8, dtype=torch.bool)
+    masks[0, :3, 2:5] = True
+    sample.gt_regions = InstanceData(
+        labels=torch.tensor([0, 3]),
+        boxes_norm_xyxy=torch.tensor([[0.1, 0.2, 0.5, 0.9], [0.0, 0.0, 1.0, 1.0]]),
+        masks=masks,
+    )
+    empty.gt_regions = InstanceData(
+        labels=torch.zeros(0, dtype=torch.int64), boxes_norm_xyxy=torch.zeros(0, 4), masks=masks[:0]
+    )
+    data = model.data_preprocessor(dict(inputs=training_batch()["inputs"], data_samples=[sample, empty]))
+    with torch.no_grad():
+        first, second = model(**data, mode="predict")
+        dense = model.encoder.dense(data["inputs"])
+    feature = torch.stack([dense[0, :, y, x] for y in range(3) for x in range(2, 5)]).mean(0)
+    expected = torch.nn.functional.cosine_similarity(feature[None], model.test_text)
+    torch.testing.assert_close(first.pred_regions.mask_scores[0], expected)
+    assert first.pred_regions.mask_scores[1].abs().max() == 0  # an empty mask has no feature
+    assert first.pred_regions.box_scores.shape == (2, 4)
+    assert second.pred_regions.box_scores.shape == (0, 4)
+
+
+def test_errors_name_the_missing_part() -> None:
+    with pytest.raises(ValueError, match=r"model\.class_embeddings"):
+        pretrainer(class_embeddings=None)
+    with pytest.raises(ValueError, match="128"):
+        pretrainer(class_embeddings=embeddings(dim=64))
+    model = pretrainer()
+    data = model.data_preprocessor(training_batch(with_targets=False))
+    with pytest.raises(KeyError, match=r"teacher_logits.*RegionRetrievalHook"):
+        model(**data, mode="loss")
+    with pytest.raises(ValueError, match="mode must be"):
+        model(data["inputs"], data["data_samples"], mode="train")
+
+
+def test_without_categories_no_embeddings_are_needed() -> None:
+    model = pretrainer(class_embeddings=None, loss=dict(type="FeatureDistillationLoss"))
+    batch = training_batch()
+    for sample in batch["data_samples"]:
+        sample.regions.teacher_features = torch.randn(len(sample.regions), 128)
+    assert model(**model.data_preprocessor(batch), mode="loss")["loss"].requires_grad
