@@ -88,7 +88,7 @@ def _draw_outline(
 
 
 def _draw_text(axis: Axes, text: str, anchor: tuple[float, float], colour: str, width: int, height: int) -> None:
-    half = 0.3 * 15 * len(text)  # about half of the text's width: keep it inside the picture
+    half = 5 * len(text)  # about half of the text's width: keep it inside the picture
     x = min(max(anchor[0], min(half, width / 2)), max(width - half, width / 2))
     y = min(max(anchor[1], 12), height - 8)
     outline = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]

@@ -48,7 +48,7 @@ class Recipe:
 
 # The student stops while stuff is still mostly called a thing. The teacher hears of stuff more often, since CLIPSelf
 # brings to the regions only what the global embedding knows (refined Masks-S: 44 with 0.25 and 0.8, 59 with 0.4, 1.0).
-RECIPES = {STUDENT_NAME: Recipe(240, 0.17, 0.4), TEACHER_NAME: Recipe(550, 0.4, 1.0)}
+RECIPES = {STUDENT_NAME: Recipe(220, 0.14, 0.4), TEACHER_NAME: Recipe(550, 0.4, 1.0)}
 _THINGS = frozenset(THING_NAMES)
 LOGIT_SCALE = 100.0  # fixed, so that tau = 0.01 and theta = 0.3 mean on TinyScenes what they mean with a real CLIP
 TOKEN_DROP = 0.5
