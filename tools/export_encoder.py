@@ -29,10 +29,15 @@ def parse_args() -> argparse.Namespace:
         "--text-from", metavar="FILE", help="CLIP weights with the text tower; default: those training started from"
     )
     group.add_argument("--image-only", action="store_true", help="leave the text tower out (plain open_clip needs it)")
+    parser.add_argument(
+        "--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="stored precision"
+    )
     return parser.parse_args()
 
 
-def export(checkpoint: str, out: str, text_from: str | None = None, image_only: bool = False) -> None:
+def export(
+    checkpoint: str, out: str, text_from: str | None = None, image_only: bool = False, dtype: str = "float32"
+) -> None:
     """Export an encoder.
 
     Args:
@@ -40,6 +45,7 @@ def export(checkpoint: str, out: str, text_from: str | None = None, image_only: 
         out: File to write.
         text_from: CLIP weights with the text tower; default: those that training started from.
         image_only: Leave the text tower out.
+        dtype: Stored precision of floating-point tensors.
 
     Raises:
         FileNotFoundError: If the checkpoint, or the weights with the text tower, do not exist.
@@ -57,6 +63,7 @@ def export(checkpoint: str, out: str, text_from: str | None = None, image_only: 
     encoder = content["encoder"]
     model_cfg = json.loads(encoder["model_cfg"])
     state_dict = visual if image_only else _with_text_tower(visual, encoder, text_from)
+    state_dict = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in state_dict.items()}
     export_open_clip(out, state_dict, encoder["model_name"], model_cfg)
 
 
@@ -78,7 +85,7 @@ def main() -> None:
     """Export, and say what was written."""
     args = parse_args()
     try:
-        export(args.checkpoint, args.out, args.text_from, args.image_only)
+        export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype)
     except (OSError, ValueError) as error:
         sys.exit(f"tools/export_encoder.py: {error}")
     print(f"wrote {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")

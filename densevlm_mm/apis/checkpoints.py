@@ -1,5 +1,6 @@
 """What a checkpoint given to ``tools/test.py`` is, and how an experiment takes it in."""
 
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def is_runner_checkpoint(path: str | Path) -> bool:
 
     Raises:
         FileNotFoundError: If the file does not exist.
+        ValueError: If the file holds anything but tensors and plain values.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}.")
@@ -22,7 +24,10 @@ def is_runner_checkpoint(path: str | Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         if any(name.endswith("constants.pkl") for name in archive.namelist()):
             return False  # TorchScript
-    content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} is refused, reading it could run code that it contains: {error}") from error
     return isinstance(content, dict) and "state_dict" in content and "meta" in content
 
 

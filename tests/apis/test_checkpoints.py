@@ -50,3 +50,14 @@ def test_missing_checkpoint_and_model_without_encoder(tmp_path) -> None:
     torch.save({"visual.proj": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="not a checkpoint of FasterRCNN"):
         use_checkpoint(Config(dict(model=dict(type="FasterRCNN"))), str(path))
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path) -> None:
+    class Payload:
+        def __reduce__(self):
+            return (print, ("code ran",))
+
+    path = tmp_path / "payload.pth"
+    torch.save(dict(meta=Payload(), state_dict={}), path)
+    with pytest.raises(ValueError, match=r"payload\.pth is refused"):
+        is_runner_checkpoint(path)

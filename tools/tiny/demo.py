@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,7 @@ def picture(out: Path, before: Path, after: Path, per_row: int = 4) -> None:
     rows = []
     for i in range(0, len(names), per_row):
         for title, folder in (("before", before), ("after", after)):
-            tiles = [cv2.imread(str(folder / name)) for name in names[i : i + per_row]]
+            tiles = [mmcv.imread(str(folder / name)) for name in names[i : i + per_row]]
             tiles += [np.full_like(tiles[0], 255)] * (per_row - len(tiles))
             strip = cv2.hconcat(
                 [cv2.copyMakeBorder(tile, 0, 0, 4, 4, cv2.BORDER_CONSTANT, value=(255,) * 3) for tile in tiles]
@@ -98,13 +99,14 @@ def main() -> None:
     args = parse_args()
     os.chdir(ROOT)
     began = time.time()
-    assets = Path("densevlm_mm/assets")
+    student, teacher = (f"densevlm_mm/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
     if not (DATA / "annotations" / "panoptic_val.json").is_file():
         finish(*start(args.out / "world.log", "tools/dataset_converters/tiny_scenes.py", str(DATA)))
     if args.from_scratch:
-        assets = args.out / "assets"
-        finish(*start(args.out / "assets.log", "tools/tiny/make_assets.py", str(assets), "--data", str(DATA)))
-    student, teacher = (str(assets / f"tiny_scenes_{who}.safetensors") for who in ("student", "teacher"))
+        finish(
+            *start(args.out / "assets.log", "tools/tiny/make_assets.py", str(args.out / "assets"), "--data", str(DATA))
+        )
+        student, teacher = (str(args.out / "assets" / f"{who}.safetensors") for who in ("student", "teacher"))
     from_student = f"model.encoder.checkpoint={student}"
     few_pictures = f"default_hooks.visualization.max_images={args.num_pictures}"
 

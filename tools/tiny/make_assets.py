@@ -1,87 +1,83 @@
-"""Make everything TinyScenes starts from, from nothing: the world, the student CLIP, the refined teacher CLIP.
+"""Make what TinyScenes starts from, from nothing: the world, the student CLIP, the refined teacher CLIP.
 
-    python tools/tiny/make_assets.py OUT_DIR
+    python tools/tiny/make_assets.py work_dirs/tiny_assets
 
-writes ``OUT_DIR/tiny_scenes_student.safetensors``, ``OUT_DIR/tiny_scenes_teacher.safetensors``, the logs of the two
-training processes and, unless ``--data`` names an existing one, the world in ``OUT_DIR/tiny_scenes``. The committed
-files in ``densevlm_mm/assets`` were made this way. Student and teacher train side by side, one thread each.
+writes student.safetensors, teacher.safetensors and the logs. Student and teacher train side by side, one thread each;
+the teacher is then refined by CLIPSelf with tools/train.py, as the real teacher was. The committed files in
+densevlm_mm/assets were made this way.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from densevlm_mm.datasets.tiny_scenes import generate_tiny_scenes
 from densevlm_mm.models.encoders.tiny_clip import STUDENT_NAME, TEACHER_NAME
 
-TRAIN_CLIP = Path(__file__).resolve().with_name("train_clip.py")
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def train_command(data: Path, out: Path, *options: str) -> list[str]:
-    """Command line of one run of train_clip.py."""
-    return [sys.executable, str(TRAIN_CLIP), str(data), str(out), *options]
-
-
-def run_side_by_side(chains: dict[str, list[list[str]]], log_dir: Path) -> None:
-    """Run each chain of commands in order, the chains at the same time.
+def run_in_order(log: Path, *commands: list[str]) -> None:
+    """Run tools of this repository one after the other, output in a log file.
 
     Raises:
-        RuntimeError: If a command fails; names the log to read.
+        RuntimeError: If one fails; names the log to read.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    logs = {name: log_dir / f"{name}.log" for name in chains}
-    running: dict[str, subprocess.Popen[bytes]] = {}
-    pending = {name: list(commands) for name, commands in chains.items()}
-    for log in logs.values():
-        log.unlink(missing_ok=True)
-    try:
-        while pending or running:
-            for name in [name for name in pending if name not in running]:
-                with logs[name].open("ab") as stream:
-                    running[name] = subprocess.Popen(
-                        pending[name].pop(0), env=environment, stdout=stream, stderr=subprocess.STDOUT
-                    )
-            for name, process in list(running.items()):
-                try:
-                    code = process.wait(timeout=1)
-                except subprocess.TimeoutExpired:
-                    continue
-                if code != 0:
-                    raise RuntimeError(f"{name} failed with exit code {code}; see {logs[name]}")
-                del running[name]
-                if not pending[name]:
-                    del pending[name]
-    finally:
-        for process in running.values():
-            process.terminate()
+    with log.open("w") as stream:
+        for command in commands:
+            code = subprocess.call(
+                [sys.executable, *command], cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT
+            )
+            if code != 0:
+                raise RuntimeError(f"{' '.join(command)} failed with exit code {code}; see {log}")
 
 
 def main() -> None:
     """Make the world and both CLIPs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out_dir", type=Path)
-    parser.add_argument("--data", type=Path, help="an existing TinyScenes folder instead of a new one")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/tiny_scenes"), help="TinyScenes; made if it is not there"
+    )
     parser.add_argument("--student-seed", type=int, default=0)
     parser.add_argument("--teacher-seed", type=int, default=0)
     args = parser.parse_args()
-    args.out_dir.mkdir(parents=True, exist_ok=True)
-    data = args.data or generate_tiny_scenes(args.out_dir / "tiny_scenes")
-    student = args.out_dir / "tiny_scenes_student.safetensors"
-    teacher = args.out_dir / "tiny_scenes_teacher.safetensors"
-    raw = args.out_dir / "tiny_scenes_teacher_raw.safetensors"
-    teacher_options = ["--model", TEACHER_NAME, "--seed", str(args.teacher_seed)]
-    chains = {
-        "student": [train_command(data, student, "--model", STUDENT_NAME, "--seed", str(args.student_seed))],
-        "teacher": [
-            train_command(data, raw, *teacher_options),
-            train_command(data, teacher, *teacher_options, "--refine", str(raw)),
+    out, data = args.out_dir.resolve(), args.data.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    if not (data / "annotations" / "panoptic_val.json").is_file():
+        generate_tiny_scenes(data)
+
+    raw, refined = str(out / "teacher_raw.safetensors"), out / "refinement"
+    loaders = ("train_dataloader.dataset.dataset", "val_dataloader.dataset", "test_dataloader.dataset")
+    options = [f"{loader}.data_root={data}" for loader in loaders]
+    options += [f"model.encoder.checkpoint={raw}", f"default_hooks.teacher.teacher.checkpoint={raw}"]
+    clip = ["tools/tiny/train_clip.py", str(data)]
+    student_commands = [
+        [*clip, str(out / "student.safetensors"), "--model", STUDENT_NAME, "--seed", str(args.student_seed)]
+    ]
+    teacher_commands = [
+        [*clip, raw, "--model", TEACHER_NAME, "--seed", str(args.teacher_seed)],
+        ["tools/train.py", "configs/tiny/refine_teacher.py", "--work-dir", str(refined), "--cfg-options", *options],
+        [
+            "tools/export_encoder.py",
+            str(refined / "iter_150.pth"),
+            str(out / "teacher.safetensors"),
+            "--dtype",
+            "bfloat16",
         ],
-    }
-    run_side_by_side(chains, args.out_dir)
-    for name in chains:
-        print((args.out_dir / f"{name}.log").read_text().splitlines()[-1])
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        chains = [
+            pool.submit(run_in_order, out / "student.log", *student_commands),
+            pool.submit(run_in_order, out / "teacher.log", *teacher_commands),
+        ]
+        for chain in chains:
+            chain.result()
+    print(f"wrote {out}/student.safetensors and {out}/teacher.safetensors")
 
 
 if __name__ == "__main__":

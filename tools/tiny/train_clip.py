@@ -1,7 +1,6 @@
-"""Train a tiny CLIP on TinyScenes from nothing, or refine one by CLIPSelf.
+"""Train a tiny CLIP on TinyScenes from nothing.
 
     python tools/tiny/train_clip.py data/tiny_scenes student.safetensors --model TinyScenes-S
-    python tools/tiny/train_clip.py data/tiny_scenes teacher.safetensors --model TinyScenes-T --refine raw.safetensors
 
 Contrastive image-caption learning plus a classification over the class prompts, on captions that hardly ever mention
 stuff: the result has the foreground bias that DenseVLM is about. Run it with one thread (OMP_NUM_THREADS=1).
@@ -17,8 +16,6 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
-from clipself_refinement import refine
-from region_accuracy import normalise, region_accuracy
 from timm.layers import PatchDropout
 from torch import nn
 from torch.nn import functional
@@ -26,9 +23,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from densevlm_mm.datasets.tiny_scenes import CLASS_NAMES, THING_NAMES, LoadedSplit, load_tiny_scenes
 from densevlm_mm.datasets.tiny_scenes.captions import compose_caption, mentioned_classes
-from densevlm_mm.models.encoders import DenseImageEncoder, build_clip, export_open_clip
+from densevlm_mm.models.encoders import build_clip, export_open_clip
 from densevlm_mm.models.encoders.tiny_clip import STUDENT_NAME, TEACHER_NAME
-from densevlm_mm.models.text import Vocabulary, build_class_embeddings, build_tokenizer, prompts_for
+from densevlm_mm.models.text import build_tokenizer, prompts_for
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,13 @@ _THINGS = frozenset(THING_NAMES)
 LOGIT_SCALE = 100.0  # fixed, so that tau = 0.01 and theta = 0.3 mean on TinyScenes what they mean with a real CLIP
 TOKEN_DROP = 0.5
 BATCH_SIZE = 128
+
+
+def normalise(images: np.ndarray) -> torch.Tensor:
+    """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W) as the encoders expect it."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
+    return (pixels - mean) / std
 
 
 def train(
@@ -144,40 +148,26 @@ def save(model: nn.Module, model_name: str, path: Path) -> None:
     export_open_clip(path, weights, model_name, open_clip.get_model_config(model_name))
 
 
-def evaluate(model: nn.Module, model_name: str, data: LoadedSplit) -> str:
-    """Region classification of the validation split as one line."""
-    encoder = DenseImageEncoder(clip_model=model).eval()
-    maps = torch.cat([encoder.dense(normalise(data.images[i : i + 50])) for i in range(0, len(data.images), 50)])
-    vocabulary = Vocabulary.load("tiny_scenes")
-    classes = build_class_embeddings(vocabulary, model_name, None, templates="tiny_scenes", clip_model=model)
-    return str(region_accuracy(maps, classes.embeddings, data))
-
-
 def main() -> None:
-    """Train or refine, measure, save."""
+    """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="TinyScenes folder, made by tools/dataset_converters/tiny_scenes.py")
     parser.add_argument("out", type=Path, help="safetensors file to write")
     parser.add_argument("--model", choices=sorted(RECIPES), default=STUDENT_NAME)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="instead of the recipe's number of steps")
-    parser.add_argument("--refine", type=Path, metavar="CKPT", help="refine this checkpoint instead of training")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
-    model = build_clip(args.model, str(args.refine) if args.refine else "random")
+    model = build_clip(args.model, "random")
     tokenizer = build_tokenizer(args.model)
     recipe = RECIPES[args.model]
     if args.steps:
         recipe = Recipe(args.steps, recipe.p_stuff, recipe.empty_share)
-    train_data, val_data = load_tiny_scenes(args.data, "train"), load_tiny_scenes(args.data, "val")
+    data = load_tiny_scenes(args.data, "train")
     start = time.process_time()
-    if args.refine:
-        refine(model, train_data, args.seed)
-    else:
-        train(model, tokenizer, train_data, recipe, args.seed)
+    train(model, tokenizer, data, recipe, args.seed)
     print(f"trained in {time.process_time() - start:.0f} CPU seconds")
     save(model, args.model, args.out)
-    print(f"{args.model} seed {args.seed}: {evaluate(model, args.model, val_data)}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
+from densevlm_mm.models.layers import text_similarity
 from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.registry import HOOKS
 
@@ -60,6 +61,6 @@ class CropTeacherHook(RegionTeacherHook):
         ]
         features_RD = F.normalize(torch.cat(features), dim=-1)
         targets = dict(teacher_features=features_RD)
-        if self.text is not None:
-            targets["teacher_logits"] = features_RD @ self.text.float().T
+        if self.with_text:
+            targets["teacher_logits"] = text_similarity(features_RD, self.text)
         return targets

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
-from densevlm_mm.models.layers import pool_boxes
+from densevlm_mm.models.layers import pool_boxes, text_similarity
 from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.registry import HOOKS
 
@@ -44,5 +44,4 @@ class RegionRetrievalHook(RegionTeacherHook):
         if self.input_size is not None and images.shape[-1] != self.input_size:
             images = F.interpolate(images, size=(self.input_size, self.input_size), mode="bicubic", antialias=True)
         dense = self.teacher.dense(self.normalize(images))
-        features_RD = F.normalize(pool_boxes(dense, boxes_norm_xyxy), dim=-1)
-        return dict(teacher_logits=features_RD @ self.text.float().T)  # type: ignore[union-attr]
+        return dict(teacher_logits=text_similarity(pool_boxes(dense, boxes_norm_xyxy), self.text))

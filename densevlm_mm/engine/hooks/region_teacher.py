@@ -57,7 +57,8 @@ class RegionTeacherHook(Hook, metaclass=ABCMeta):
         self.autocast_dtype = self._autocast_dtype(runner)
         self.mean = 255 * torch.tensor(self.teacher.mean, device=self.device).view(3, 1, 1)
         self.std = 255 * torch.tensor(self.teacher.std, device=self.device).view(3, 1, 1)
-        self.text = self._resolve_text(runner) if self.with_text else None
+        if self.with_text:
+            self.text = self._resolve_text(runner)
 
     def _resolve_text(self, runner: Runner) -> Tensor:
         """Unit-norm teacher embeddings (K, D) of the vocabulary that the student learns."""

@@ -3,9 +3,9 @@
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from densevlm_mm.models.layers import text_similarity
 from densevlm_mm.models.losses.normalizer import mean_over_processes
 from densevlm_mm.registry import MODELS
 
@@ -92,7 +92,7 @@ class DecoupledAlignmentLoss(nn.Module):
             regions).
         """
         teacher_RK = teacher_logits.detach().float() / self.temperature
-        student_RK = F.normalize(features.float(), dim=-1) @ text.float().T / self.temperature
+        student_RK = text_similarity(features, text) / self.temperature
 
         confidence_R, label_R = teacher_RK.softmax(dim=-1).max(dim=-1)
         is_thing_R = thing_mask[label_R]

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from densevlm_mm.datasets.structures import RegionDataSample
-from densevlm_mm.models.layers import pool_boxes, pool_masks
+from densevlm_mm.models.layers import pool_boxes, pool_masks, text_similarity
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
 from densevlm_mm.registry import MODELS
 
@@ -140,14 +140,13 @@ class RegionPretrainer(BaseModel):
             )
         regions = [sample.gt_regions for sample in data_samples]
         sizes = [len(r.labels) for r in regions]
-        box_scores = self._classify(pool_boxes(dense, [r.boxes_norm_xyxy for r in regions])).split(sizes)
-        mask_scores = self._classify(pool_masks(dense, [r.masks for r in regions])).split(sizes)
+        boxes_ND = pool_boxes(dense, [r.boxes_norm_xyxy for r in regions])
+        masks_ND = pool_masks(dense, [r.masks for r in regions])
+        box_scores = text_similarity(boxes_ND, self.test_text).split(sizes)
+        mask_scores = text_similarity(masks_ND, self.test_text).split(sizes)
         for sample, box_scores_NK, mask_scores_NK in zip(data_samples, box_scores, mask_scores, strict=True):
             sample.pred_regions = InstanceData(box_scores=box_scores_NK, mask_scores=mask_scores_NK)
         return data_samples
-
-    def _classify(self, features_RD: Tensor) -> Tensor:
-        return F.normalize(features_RD, dim=-1) @ self.test_text.T
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum up the loss; log figures as means over processes, not as those of the first one."""

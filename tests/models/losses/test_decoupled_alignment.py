@@ -150,3 +150,10 @@ def test_wrong_arguments_are_named(argument: str, value: object) -> None:
     with pytest.raises(ValueError, match=argument) as error:
         DecoupledAlignmentLoss(**{argument: value})
     assert str(value) in str(error.value)
+
+
+def test_autocast_changes_nothing() -> None:
+    inputs = random_inputs()
+    expected = DecoupledAlignmentLoss(temperature=0.01)(**inputs)["loss"]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(DecoupledAlignmentLoss(temperature=0.01)(**inputs)["loss"], expected)
