@@ -1,11 +1,16 @@
 """Builds the text embeddings of a vocabulary with the text tower of a CLIP model."""
 
-import densevlm_mm  # isort: skip  # activates the compatibility layer before anything else is imported
-
 import argparse
 import json
 import time
 from pathlib import Path
+
+import densevlm_mm
+from densevlm_mm.apis import exit_on_user_error
+from densevlm_mm.models.text import ClassEmbeddings, Vocabulary, build_class_embeddings
+from densevlm_mm.models.text.class_embeddings import NORMALIZATIONS
+from densevlm_mm.models.text.templates import TEMPLATE_SETS
+from densevlm_mm.models.text.vocabulary import SYNONYM_RULES, packaged_vocabularies
 
 EXAMPLE = """\
 example:
@@ -16,10 +21,6 @@ example:
 
 def parse_args() -> argparse.Namespace:
     """Reads the command line."""
-    from densevlm_mm.models.text.class_embeddings import NORMALIZATIONS
-    from densevlm_mm.models.text.templates import TEMPLATE_SETS
-    from densevlm_mm.models.text.vocabulary import SYNONYM_RULES, packaged_vocabularies
-
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,18 +68,14 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
-    """Runs the tool."""
-    args = parse_args()
-    from densevlm_mm.models.text import Vocabulary, build_class_embeddings
-
+def build(args: argparse.Namespace) -> ClassEmbeddings:
+    """Builds and saves what the command line asks for."""
     vocabulary = Vocabulary.load(args.vocabulary)
     if args.num_things is not None:
         vocabulary = vocabulary.with_num_things(args.num_things)
     vocabulary = vocabulary.with_extra_classes(args.extra_class)
     is_config = args.model.endswith(".json")
     model_name = json.loads(Path(args.model).read_text(encoding="utf-8")) if is_config else args.model
-    start = time.perf_counter()
     embeddings = build_class_embeddings(
         vocabulary,
         model_name,
@@ -92,6 +89,15 @@ def main() -> None:
         trust=args.trust,
     )
     embeddings.save(args.out)
+    return embeddings
+
+
+def main() -> None:
+    """Runs the tool."""
+    args = parse_args()
+    start = time.perf_counter()
+    with exit_on_user_error("tools/build_class_embeddings.py"):
+        embeddings = build(args)
     norms = embeddings.embeddings.norm(dim=-1)
     things = "no thing flags" if embeddings.is_thing is None else f"{int(embeddings.is_thing.sum())} things"
     print(f"{args.out} (densevlm_mm {densevlm_mm.__version__})")

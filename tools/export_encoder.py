@@ -10,12 +10,12 @@ Examples:
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from densevlm_mm.apis import exit_on_user_error
 from densevlm_mm.models.encoders import build_clip, export_open_clip, read_state_dict
 
 
@@ -84,10 +84,8 @@ def _with_text_tower(visual: dict[str, Tensor], encoder: dict[str, str], text_fr
 def main() -> None:
     """Export, and say what was written."""
     args = parse_args()
-    try:
+    with exit_on_user_error("tools/export_encoder.py"):
         export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype)
-    except (OSError, ValueError) as error:
-        sys.exit(f"tools/export_encoder.py: {error}")
     print(f"wrote {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
 
 

@@ -1,12 +1,15 @@
 """What the tools are made of: experiments from config files, and checks before they start."""
 
 from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
+from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, exit_on_user_error
 from densevlm_mm.apis.experiment import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
 
 __all__ = [
     "MissingInputsError",
+    "add_experiment_arguments",
+    "build_runner",
     "check_inputs",
     "enable_amp",
     "enable_auto_scale_lr",
@@ -14,6 +17,7 @@ __all__ = [
     "enable_resume",
     "enable_show",
     "enable_tta",
+    "exit_on_user_error",
     "is_runner_checkpoint",
     "load_experiment",
     "use_checkpoint",

@@ -1,5 +1,5 @@
-"""Models: encoders, text, losses and the pretrainer."""
+"""Models: encoders, text, losses, the pretrainer and the backbone."""
 
-from densevlm_mm.models import encoders, losses, pretrainers
+from densevlm_mm.models import backbones, encoders, losses, pretrainers
 
-__all__ = ["encoders", "losses", "pretrainers"]
+__all__ = ["backbones", "encoders", "losses", "pretrainers"]

@@ -99,7 +99,8 @@ def test_evaluation_is_the_same_for_two_processes(trained, run_tool, small_data_
         options = [o for o in small_data_options if not o.startswith(("param_scheduler", "default_hooks.logger"))]
         run_tool("test.py", *arguments, "--cfg-options", *options, processes=processes)
         figures.append(json.loads(out.read_text())["metrics"])
-    assert figures[0] == figures[1]
+    # Batches of other images round the cosines differently: the offset is a difference of cosines, the rest are counts.
+    assert figures[0] == pytest.approx(figures[1], abs=1e-6, rel=0)
     assert figures[0]["num_stuff"] > 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 
+from densevlm_mm.apis import exit_on_user_error
 from densevlm_mm.datasets.tiny_scenes import generate_tiny_scenes
 
 
@@ -21,15 +22,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Generate the world."""
     args = parse_args()
-    generate_tiny_scenes(
-        args.out,
-        num_train=args.num_train,
-        num_val=args.num_val,
-        seed=args.seed,
-        image_size=args.image_size,
-        things_per_image=tuple(args.things) if args.things else None,
-        p_stuff=args.p_stuff,
-    )
+    with exit_on_user_error("tools/dataset_converters/tiny_scenes.py"):
+        generate_tiny_scenes(
+            args.out,
+            num_train=args.num_train,
+            num_val=args.num_val,
+            seed=args.seed,
+            image_size=args.image_size,
+            things_per_image=tuple(args.things) if args.things else None,
+            p_stuff=args.p_stuff,
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""What the command lines of the tools share."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.config import Config, DictAction
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every tool that runs an experiment: ``--work-dir --cfg-options --launcher``."""
+    parser.add_argument("--work-dir", help="folder for logs and results; default: work_dirs/<name of the config>")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override config values, e.g. train_dataloader.batch_size=8 model.loss.threshold=0.5",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
+    # torch.distributed.launch passes it; torchrun sets the environment variable.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+@contextmanager
+def exit_on_user_error(tool: str) -> Iterator[None]:
+    """End the program with a message and no traceback if what the user gave is wrong.
+
+    Args:
+        tool: The tool's path, as it stands before the message.
+    """
+    try:
+        yield
+    except KeyError as error:  # str() would put its message in quotes
+        sys.exit(f"{tool}: {error.args[0]}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"{tool}: {error}")
+
+
+def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
+    """Build the runner of an experiment, its processes connected.
+
+    Args:
+        cfg: The experiment; ``cfg.launcher`` says how its processes were started.
+        local_rank: Number of this process on its machine, where the launcher sets no ``LOCAL_RANK``.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    init_cpu_process_group(cfg.launcher)
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
