@@ -2,5 +2,4 @@
 _base_ = './pretrain_coco_rn50x4.py'
 
 model = dict(
-    encoder=dict(
-        model_name='convnext_base_w', checkpoint='weights/CLIP-convnext_base_w-laion2B-s13B-b82K.safetensors'))
+    encoder=dict(model_name='convnext_base_w', checkpoint='open_clip:laion2b_s13b_b82k'))

@@ -2,4 +2,4 @@
 _base_ = './pretrain_coco_eva02_l14.py'
 
 model = dict(
-    encoder=dict(model_name='ViT-L-14-336-quickgelu', checkpoint='weights/ViT-L-14-336px.pt'))
+    encoder=dict(model_name='ViT-L-14-336-quickgelu', checkpoint='open_clip:openai'))

@@ -8,6 +8,6 @@ test_pipeline = [
     dict(type='LoadPanopticRegions', feature_stride=32),
     dict(type='PackRegionInputs'),
 ]
-model = dict(encoder=dict(model_name='RN50x4-quickgelu', checkpoint='weights/RN50x4.pt'))
+model = dict(encoder=dict(model_name='RN50x4-quickgelu', checkpoint='open_clip:openai'))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
