@@ -1,0 +1,65 @@
+"""F-ViT, the open-vocabulary detector over a frozen encoder (CLIPSelf, arXiv 2310.01403)."""
+
+from typing import Any
+
+from mmdet.models.detectors import TwoStageDetector
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+# B images, D embedding size; h, w the grid of patches.
+
+
+@MODELS.register_module()
+class FViT(TwoStageDetector):
+    """A Faster or Mask R-CNN over a :class:`DenseVLMBackbone`, for classes that are given as text.
+
+    Only the backbone's adaptors, the neck and the heads train. In a test the backbone's dense map goes to the RoI head,
+    which combines it with the detector's scores; the tower runs once an image.
+
+    Args:
+        **options: Those of mmdet's ``TwoStageDetector``; ``backbone`` is a ``densevlm_mm.DenseVLMBackbone`` and
+            ``roi_head`` a :class:`FViTRoIHead`.
+
+    Raises:
+        ValueError: If the class embeddings are not those of the backbone's encoder.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        encoder = self.backbone.encoder
+        self.roi_head.bbox_head.class_embeddings.check_encoder(encoder.embed_dim, encoder.model_name)
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the pyramid.
+
+        Args:
+            batch_inputs: Normalised images (B, 3, H, W).
+        """
+        return self._pyramid(self.backbone(batch_inputs))
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
+        """Detect.
+
+        Args:
+            batch_inputs: Normalised images (B, 3, H, W).
+            batch_data_samples: With the images' meta information; ``proposals``, if there, take the RPN's place.
+            rescale: Return boxes and masks in the frame of the original image.
+
+        Returns:
+            The data samples with ``pred_instances``.
+        """
+        maps, dense = self.backbone.forward_with_dense(batch_inputs)
+        x = self._pyramid(maps)
+        if batch_data_samples[0].get("proposals", None) is None:
+            proposals = self.rpn_head.predict(x, batch_data_samples, rescale=False)
+        else:
+            proposals = [sample.proposals for sample in batch_data_samples]
+        results = self.roi_head.predict(x, proposals, batch_data_samples, rescale=rescale, dense=dense.float())
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _pyramid(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # Under autocast the maps have 8 or 11 bits, and mmdet's RoI extractors would round boxes to their type.
+        return tuple(level.float() for level in (self.neck(maps) if self.with_neck else maps))
