@@ -143,8 +143,7 @@ class OpenVocabularyIoUMetric(IoUMetric):
                 self._write_prediction(pred, sample)
 
     def _count(self, pred: torch.Tensor, label: torch.Tensor, num_classes: int) -> np.ndarray:
-        """Pixels per class of an image, one column a class that occurs: (4, P) of class, intersection, prediction,
-        label."""
+        """Pixels per class of an image: (4, P) of class, intersection, prediction, label for the P classes in it."""
         intersect, _, area_pred, area_label = self.intersect_and_union(pred, label, num_classes, self.ignore_index)
         classes = torch.nonzero(area_pred + area_label).squeeze(1)
         return torch.stack([classes, *(area[classes] for area in (intersect, area_pred, area_label))]).numpy()
