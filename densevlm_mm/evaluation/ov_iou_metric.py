@@ -206,8 +206,10 @@ class OpenVocabularyIoUMetric(IoUMetric):
             raise ValueError(
                 "no pixel has a label other than ignore_index: look at the label maps and reduce_zero_label"
             )
+        # mmseg divides them: whole numbers would give single precision.
         areas = [
-            torch.from_numpy(area) for area in (intersect, area_pred + area_label - intersect, area_pred, area_label)
+            torch.from_numpy(area).double()
+            for area in (intersect, area_pred + area_label - intersect, area_pred, area_label)
         ]
         per_class = self.total_area_to_metrics(*areas, self.metrics, None, self.beta)
         figures = {"aAcc": 100.0 * float(per_class.pop("aAcc"))}
