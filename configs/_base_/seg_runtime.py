@@ -17,7 +17,7 @@ env_cfg = dict(
 
 visualizer = dict(
     type='LegendSegVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='MeanScoreTTAModel')
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 log_level = 'INFO'
 # All randomness (order of images, augmentation) follows from this seed, the epoch and the image alone.
