@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import nn
 
 import densevlm_mm  # noqa: F401
 from densevlm_mm.models.mean_score_tta import MeanScoreTTAModel
@@ -17,17 +17,24 @@ def view(scores: Any = None, **metainfo: Any) -> SegDataSample:
     return sample
 
 
+class Segmentor(BaseModel):
+    """Anything with the methods of a model."""
+
+    def forward(self, inputs: Any, data_samples: Any = None, mode: str = "tensor") -> Any:
+        return data_samples
+
+
 def merge(*images: list[SegDataSample]) -> list[SegDataSample]:
-    return MeanScoreTTAModel(module=nn.Identity()).merge_preds(list(images))
+    return MeanScoreTTAModel(module=Segmentor()).merge_preds(list(images))
 
 
 def test_scores_are_averaged_as_they_are() -> None:
-    # Their softmax would decide for x: it weighs the 9 against the 8 like any 1 against 0.
-    views = [view([[[9.0]], [[8.0]]]), view([[[0.0]], [[3.0]]])]
+    # Means of their softmax would decide for the second class, which is ahead in two of three views.
+    views = [view([[[10.0]], [[0.0]]]), view([[[1.0]], [[4.0]]]), view([[[1.0]], [[5.0]]])]
     views[0].gt_sem_seg = PixelData(data=torch.ones(1, 1, 1))
     (merged,) = merge(views)
-    assert merged.seg_logits.data.flatten().tolist() == [4.5, 5.5]
-    assert merged.pred_sem_seg.data.tolist() == [[[1]]]
+    assert merged.seg_logits.data.flatten().tolist() == [4.0, 3.0]
+    assert merged.pred_sem_seg.data.tolist() == [[[0]]]
     assert merged.metainfo["vocabulary_classes"] == ("x", "y")
     assert merged.gt_sem_seg.data.item() == 1
 
