@@ -12,6 +12,7 @@ from PIL import Image
 
 import densevlm_mm.segmentation  # noqa: F401
 from densevlm_mm.datasets.seeded import SeededDataset
+from densevlm_mm.datasets.tiny_scenes.classes import HELD_OUT_CLASSES, SEEN_CLASSES
 
 BASES = Path(__file__).resolve().parents[2] / "configs" / "_base_" / "datasets"
 
@@ -82,6 +83,22 @@ def test_augmented_test_differs_from_the_plain_one_by_flips_alone(name: str) -> 
     assert cfg.tta_pipeline[0] == load
     assert [augmented[0], augmented[2], augmented[3]] == [[resize], [labels], [pack]]
     assert sorted(flip.prob for flip in augmented[1]) == [0, 1]
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_bases_of_training_evaluation_and_runtime_go_together(name: str, tmp_path: Path) -> None:
+    bases = [BASES / "seg_coco_stuff164k.py", BASES / f"seg_{name}.py", BASES.parent / "seg_runtime.py"]
+    (tmp_path / "config.py").write_text(f"_base_ = {[str(base) for base in bases]}")
+    cfg = Config.fromfile(str(tmp_path / "config.py"))
+    assert cfg.default_scope == "mmseg"
+    assert cfg.test_evaluator.vocabulary == name
+    assert cfg.test_dataloader == cfg.val_dataloader
+
+
+def test_tiny_scenes_base_has_the_split_of_tiny_scenes() -> None:
+    cfg = Config.fromfile(str(BASES / "seg_tiny_scenes.py"))
+    assert tuple(cfg.train_dataloader.dataset.dataset.ignore_classes) == HELD_OUT_CLASSES
+    assert tuple(cfg.test_evaluator.train_vocabulary) == SEEN_CLASSES
 
 
 def test_coco_stuff_base_reads_its_layout(tmp_path: Path) -> None:

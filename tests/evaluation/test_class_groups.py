@@ -52,6 +52,14 @@ def test_figures_are_over_present_classes() -> None:
     )
 
 
+def test_both_published_figures_of_pc459() -> None:
+    """A published SAN has 16.71 over the 345 classes with ground truth and 12.56 over all 459."""
+    present = np.arange(459) < 345
+    figures = ClassGroups(tuple(map(str, range(459)))).figures(np.where(present, 16.71, 0.0), present)
+    assert figures["mIoU_present"] == pytest.approx(16.71)
+    assert round(figures["mIoU_all"], 2) == 12.56
+
+
 def test_group_without_present_class_has_no_figure() -> None:
     groups = ClassGroups(("a", "b"), is_seen=np.array([True, False]))
     figures = groups.figures(np.array([10.0, np.nan]), np.array([True, False]))

@@ -191,6 +191,13 @@ def test_label_maps_are_as_wide_as_needed(
     assert written.tolist() == [[int(reduce_zero_label), num_classes - 1 + int(reduce_zero_label)]]
 
 
+def test_predictions_over_other_classes_can_be_written(tmp_path: Path) -> None:
+    tested = metric(output_dir=str(tmp_path), format_only=True)
+    tested.process({}, [sample([[0, 299]], [[0, 0]], vocabulary_classes=tuple(f"class {i}" for i in range(300)))])
+    with Image.open(tmp_path / "one.png") as image:
+        assert np.asarray(image).tolist() == [[0, 299]]
+
+
 def test_lost_images_are_an_error() -> None:
     tested = metric()
     tested.process({}, random_samples(2))
