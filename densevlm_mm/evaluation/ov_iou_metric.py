@@ -267,10 +267,9 @@ def _check_ground_truth(
 
 
 def _report(figures: dict[str, float], groups: ClassGroups, table: dict[str, np.ndarray], labels: np.ndarray) -> str:
-    width = max(len(name) for name in groups.classes)
-    lines = [f"{'class':{width}}" + "".join(f"{key:>10}" for key in table)]
+    lines = ["".join(f"{key:>9}" for key in table) + "  class"]
     for row in np.flatnonzero(labels):
-        lines.append(f"{groups.classes[row]:{width}}" + "".join(f"{values[row]:10.2f}" for values in table.values()))
+        lines.append("".join(f"{values[row]:9.2f}" for values in table.values()) + f"  {groups.classes[row]}")
     absent = len(labels) - int((labels > 0).sum())
     if absent:
         lines.append(f"({absent} classes have no ground truth)")
