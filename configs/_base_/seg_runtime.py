@@ -8,7 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=3, save_last=True),
     strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='SegVisualizationHook', interval=1))  # every image of a test with --show-dir
+    visualization=dict(type='LegendSegVisualizationHook'))
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -106,3 +106,10 @@ def test_pictures_go_where_mmsegs_go(tmp_path: Path, listed: list) -> None:
 def test_nothing_to_draw_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="neither gt_sem_seg nor pred_sem_seg"):
         visualizer(tmp_path).add_datasample("a", IMAGE, sample())
+
+
+def test_other_processes_write_their_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seg_legend, "is_main_process", lambda: False)
+    built = visualizer(tmp_path)
+    built.add_datasample("test_b.jpg", IMAGE, sample(pred_sem_seg=halves(0, 1)))
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["test_b.jpg_0.png"]
