@@ -8,6 +8,7 @@ from torch import nn
 
 def unwrap_model(model: nn.Module) -> Any:
     """Return the model that DDP (or another wrapper) and test-time augmentation hold, or the model itself."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
+    inner: Any = model
+    while is_model_wrapper(inner) or isinstance(inner, BaseTTAModel):
+        inner = inner.module
+    return inner

@@ -29,5 +29,6 @@ def test_class_keeps_its_colour_unless_a_larger_one_has_it() -> None:
     assert (assign_colours([23, 47]) == pool[[23, 0]]).all()
 
 
-def test_many_classes_all_differ() -> None:
+def test_many_classes_all_differ_and_the_first_keep_theirs() -> None:
+    assert (assign_colours([5, 7, *range(24, 60)])[:2] == distinct_colours(24)[[5, 7]]).all()
     assert len(np.unique(assign_colours(list(range(0, 847, 7))), axis=0)) == len(range(0, 847, 7))
