@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-
 _PER_CLASS_METRICS = ("RegionClassificationMetric", "OpenVocabularyIoUMetric")
 _LABEL_MAP_METRICS = ("OpenVocabularyIoUMetric", "IoUMetric")
 
