@@ -1,0 +1,84 @@
+"""Commands of this repository as processes, with their output in a log file."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+_LOG_END = 25  # lines of a failed command's log that are shown
+
+
+class CommandError(RuntimeError):
+    """A command that ended with an error; the message holds the end of its log."""
+
+
+class RunningCommand:
+    """A started ``python COMMAND``.
+
+    Args:
+        root: Folder to run in.
+        command: The script and its arguments.
+        log: File for its output; its folder is made.
+    """
+
+    def __init__(self, root: Path, command: Sequence[str], log: Path) -> None:
+        self.command, self.log = tuple(command), log
+        self.started = time.monotonic()
+        self.seconds = self.cpu_seconds = 0.0
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # One thread a process: two processes side by side beat spinning threads on small machines.
+        environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
+        with log.open("w") as file:
+            # A session of its own, so that its data loading processes can be stopped with it.
+            self._process = subprocess.Popen(
+                (sys.executable, *command),
+                cwd=root,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+
+    @property
+    def shown(self) -> str:
+        """The command as one would type it."""
+        return shlex.join(("python", *self.command))
+
+    def poll(self, wait: bool = False) -> int | None:
+        """The exit code, or None while it runs; afterwards ``seconds`` and ``cpu_seconds`` are known."""
+        if self._process.returncode is None:
+            pid, status, usage = os.wait4(self._process.pid, 0 if wait else os.WNOHANG)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self.seconds = time.monotonic() - self.started
+                self.cpu_seconds = usage.ru_utime + usage.ru_stime  # its data loading processes included
+        return self._process.returncode
+
+    def wait(self) -> None:
+        """Wait for the end; stop the command if the wait is interrupted.
+
+        Raises:
+            CommandError: If it ended with an error.
+        """
+        try:
+            code = self.poll(wait=True)
+        except BaseException:
+            self.stop()
+            raise
+        if code != 0:
+            raise CommandError(self.failure())
+
+    def failure(self) -> str:
+        """What to say about a failed command."""
+        lines = self.log.read_text(errors="replace").splitlines()[-_LOG_END:]
+        return "\n".join([*lines, f"failed: {self.shown}", f"the whole log: {self.log}"])
+
+    def stop(self) -> None:
+        """End the command and the processes that it started."""
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self.poll(wait=True)

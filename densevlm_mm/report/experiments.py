@@ -1,0 +1,160 @@
+"""The experiments of the report as data: what is trained, with which teacher, and in which table it stands."""
+
+from dataclasses import dataclass
+
+TRAIN_ITERATIONS = 300  # of every config below: one epoch of 12,000 images in batches of 40
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of a table.
+
+    Args:
+        name: Its key, on the command line, in folders and in ``report.json``.
+        config: Stem of its config in ``configs/tiny``.
+        trains: Whether there is a training; otherwise the weights that it is about are only evaluated.
+        weights: What is evaluated without training: ``'student'``, ``'teacher'`` or ``'teacher_raw'``.
+        teacher: Whose weights the teacher hook has: ``'student'`` (as initialised), ``'teacher'`` or ``'teacher_raw'``.
+        with_retention: Whether its knowledge of whole images is looked at too.
+    """
+
+    name: str
+    config: str
+    trains: bool = True
+    weights: str = "student"
+    teacher: str = "teacher"
+    with_retention: bool = False
+
+    @property
+    def per_seed(self) -> bool:
+        """Whether it depends on the seed: there is one teacher for all seeds."""
+        return self.trains or self.weights == "student"
+
+
+EXPERIMENTS = (
+    Experiment("teacher_raw", "teacher", trains=False, weights="teacher_raw"),
+    Experiment("teacher", "teacher", trains=False, weights="teacher"),
+    Experiment("before", "densevlm", trains=False, with_retention=True),
+    Experiment("clipself", "clipself", teacher="student", with_retention=True),
+    Experiment("crop_features", "crop_features", with_retention=True),
+    Experiment("crop_logits", "crop_logits", with_retention=True),
+    Experiment("row1", "densevlm_row1", with_retention=True),
+    Experiment("row2", "densevlm_row2", with_retention=True),
+    Experiment("row3", "densevlm_row3", with_retention=True),
+    Experiment("row4", "densevlm", with_retention=True),
+    Experiment("theta00", "densevlm_theta00"),
+    Experiment("theta05", "densevlm_theta05"),
+    Experiment("raw_teacher", "densevlm_unrefined_teacher", teacher="teacher_raw"),
+)
+NAMES = tuple(experiment.name for experiment in EXPERIMENTS)
+
+# What pictures and sentences call them.
+LABELS = {
+    "teacher_raw": "teacher before refinement",
+    "teacher": "teacher",
+    "before": "student before",
+    "clipself": "CLIPSelf",
+    "crop_features": "features on crops",
+    "crop_logits": "logits on crops",
+    "row1": "row 1",
+    "row2": "row 2",
+    "row3": "row 3",
+    "row4": "DenseVLM (row 4)",
+    "theta00": "theta 0",
+    "theta05": "theta 0.5",
+    "raw_teacher": "DenseVLM, raw teacher",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Args:
+        title: Heading.
+        note: What its rows share, and what the paper's table is about.
+        rows: Experiment to the title of its row.
+        marks_best: Whether the best value of a column is marked.
+    """
+
+    title: str
+    note: str
+    rows: dict[str, str]
+    marks_best: bool = True
+
+
+TABLES = (
+    Table(
+        "What the runs start from",
+        "The teacher was refined by CLIPSelf, as the paper's was. All seeds share one teacher; each has a student.",
+        {
+            "teacher_raw": "teacher before refinement",
+            "teacher": "teacher, refined",
+            "before": "student before training",
+        },
+        marks_best=False,
+    ),
+    Table(
+        "Table 3: which classes a region is contrasted with",
+        "Same teacher, same regions; the softmax of things and of stuff is over different classes.",
+        {
+            "before": "student before training",
+            "row1": "row 1: things against all, stuff against all (no decoupling)",
+            "row2": "row 2: things against things, stuff against stuff",
+            "row3": "row 3: things against all, stuff against stuff",
+            "row4": "row 4: things against things, stuff against all (DenseVLM)",
+        },
+    ),
+    Table(
+        "Table 2: where the targets come from",
+        "Image crops that a teacher embeds, or regions of the teacher's dense map (DenseVLM).",
+        {
+            "before": "student before training",
+            "clipself": "self-distillation of crop features (CLIPSelf)",
+            "crop_features": "features of the larger teacher on crops",
+            "crop_logits": "logits of the larger teacher on crops",
+            "row4": "retrieval from the teacher's dense map (DenseVLM)",
+        },
+    ),
+    Table(
+        "Table 12: the confidence above which a region is kept",
+        "DenseVLM with three values of theta.",
+        {"theta00": "theta = 0 (all regions)", "row4": "theta = 0.3 (DenseVLM)", "theta05": "theta = 0.5"},
+    ),
+    Table(
+        "Table 5: which teacher",
+        "DenseVLM with the teacher before and after its refinement by CLIPSelf.",
+        {"raw_teacher": "teacher before refinement", "row4": "teacher refined (DenseVLM)"},
+    ),
+)
+
+# Column of a table: metrics of tools/test.py.
+COLUMNS = {
+    "Boxes Top-1/5": ("boxes_top1", "boxes_top5"),
+    "Masks-T Top-1/5": ("masks_t_top1", "masks_t_top5"),
+    "Masks-S Top-1/5": ("masks_s_top1", "masks_s_top5"),
+    "foreground bias": ("foreground_bias",),
+    "things called stuff": ("things_called_stuff",),
+    "offset control": ("offset_control",),
+}
+LOWER_IS_BETTER = frozenset({"foreground_bias", "things_called_stuff"})
+
+# Metrics of tools/analysis_tools/retention.py.
+RETENTION_COLUMNS = {
+    "class Top-1": ("class_top1",),
+    "class Top-5": ("class_top5",),
+    "image to text R@1/5": ("image_to_text_r1", "image_to_text_r5"),
+    "text to image R@1/5": ("text_to_image_r1", "text_to_image_r5"),
+}
+
+
+def select_experiments(names: list[str] | None) -> tuple[Experiment, ...]:
+    """Experiments by name, in the order of the report; all without names.
+
+    Raises:
+        KeyError: If there is no experiment of a name.
+    """
+    unknown = sorted(set(names or ()) - set(NAMES))
+    if unknown:
+        raise KeyError(f"there is no experiment {unknown[0]!r}; there are: {', '.join(NAMES)}")
+    return tuple(experiment for experiment in EXPERIMENTS if not names or experiment.name in names)

@@ -1,0 +1,271 @@
+"""The page of the report: ``index.html``, ``report.json`` and the pictures that they need beside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from densevlm_mm.analysis.tables import write_json
+from densevlm_mm.report.experiments import COLUMNS, LABELS, LOWER_IS_BETTER, RETENTION_COLUMNS, TABLES, Table
+from densevlm_mm.report.orderings import AGREES, DISAGREES, MIXED, NOT_MEASURED, OFFSET_DECOUPLING, Finding
+from densevlm_mm.report.pictures import plot_glance, stack_before_after
+from densevlm_mm.report.plan import Settings, confusion_pictures, experiment_folder
+from densevlm_mm.report.results import Report
+from densevlm_mm.report.statistics import best_experiments
+
+_TEMPLATE = "page.html.j2"
+_METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page: its path below the page's folder, and what to see in it."""
+
+    path: str
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: its text, and whether it is the best of its column."""
+
+    text: str
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table of the page: heads of its columns, and rows of a title and cells."""
+
+    title: str
+    note: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def write_report(report: Report) -> Path:
+    """Write the page, the JSON file and the pictures of the report itself.
+
+    Returns:
+        The page.
+    """
+    folder = report.settings.folder("")
+    write_json(folder / "report.json", report.record())
+    pictures = _pictures(report)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(_TEMPLATE).render(
+        report=report,
+        settings=report.settings,
+        summary_lines=summary_lines(report),
+        finding_groups=finding_groups(report.paper),
+        controls=report.controls,
+        tables=[made for table in TABLES if (made := page_table(report, table)) is not None],
+        retention=retention_table(report),
+        seed_tables=[seed_table(report, seed) for seed in report.settings.seeds],
+        pictures=pictures,
+        stale=[run.name for run in report.runs if not run.is_current],
+        cpu_minutes=sum(run.cpu_seconds for run in report.runs) / 60,
+    )
+    path = folder / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def finding_groups(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
+    """The findings by verdict, those that agree first; without empty groups."""
+    groups = [
+        (verdict, [finding for finding in findings if finding.verdict == verdict])
+        for verdict in (AGREES, MIXED, DISAGREES, NOT_MEASURED)
+    ]
+    return [(verdict, members) for verdict, members in groups if members]
+
+
+def summary_lines(report: Report) -> list[str]:
+    """What the figures say, in sentences made from them."""
+    measured = [finding for finding in report.paper if finding.verdict != NOT_MEASURED]
+    count = {verdict: sum(f.verdict == verdict for f in measured) for verdict in (AGREES, MIXED, DISAGREES)}
+    lines = [
+        f"Of {len(measured)} orderings of the paper that were measured, {count[AGREES]} hold on the mean and in every "
+        f"seed, {count[MIXED]} only on the mean or in some seeds, and {count[DISAGREES]} do not hold."
+    ]
+    summary = report.summary
+    if "row1" in summary and "row4" in summary:
+        gain = summary["row4"]["masks_s_top1"].mean - summary["row1"]["masks_s_top1"].mean
+        decoupling = next(f for f in report.controls if f.ordering == OFFSET_DECOUPLING)
+        difference = decoupling.differences[0]
+        says = {
+            AGREES: "so decoupling adds more here than a shift of the boundary between things and stuff",
+            MIXED: "which leaves open whether decoupling adds more here than a shift of the boundary",
+            DISAGREES: "so what decoupling adds here is a shift of the boundary between things and stuff",
+        }
+        lines.append(
+            f"Decoupling (row 4 against row 1) changes Masks-S by {gain:+.1f} points; with the best constant offset "
+            f"between things and stuff in both, by {difference.text(signed=True)} ({decoupling.seeds_text}), "
+            f"{says[decoupling.verdict]}."
+        )
+    keys = ("class_top1", "image_to_text_r1", "text_to_image_r1")
+    if all(key in summary.get(name, {}) for name in ("before", "row4") for key in keys):
+        changes = [summary["row4"][key].mean - summary["before"][key].mean for key in keys]
+        lines.append(
+            f"On whole images, training as DenseVLM changes zero-shot Top-1 by {changes[0]:+.1f} points, image-to-text "
+            f"R@1 by {changes[1]:+.1f} and text-to-image R@1 by {changes[2]:+.1f}."
+        )
+    return lines
+
+
+def _cells(report: Report, name: str, rows: Sequence[str], group: str, marks_best: bool) -> tuple[Cell, ...]:
+    """A row: mean and deviation of every column's metrics; the first metric of a column decides which is best."""
+    cells = []
+    for keys in _METRIC_GROUPS[group].values():
+        values = [report.summary[name][key] for key in keys if key in report.summary.get(name, {})]
+        best = best_experiments(report.summary, rows, keys[0], keys[0] in LOWER_IS_BETTER) if marks_best else set()
+        cells.append(Cell(" / ".join(value.text() for value in values) or "–", name in best))
+    return tuple(cells)
+
+
+def page_table(report: Report, table: Table) -> PageTable | None:
+    """A table of the page; None if nothing of it was measured."""
+    present = [name for name in table.rows if name in report.summary]
+    if not present:
+        return None
+    rows = tuple(
+        (title, _cells(report, name, present, "table", table.marks_best)) for name, title in table.rows.items()
+    )
+    return PageTable(table.title, table.note, tuple(COLUMNS), rows)
+
+
+def retention_table(report: Report) -> PageTable | None:
+    """What is left of the knowledge of whole images; None if it was not measured."""
+    names = [name for name, metrics in report.summary.items() if "class_top1" in metrics]
+    if not names:
+        return None
+    rows = tuple((LABELS[name], _cells(report, name, names, "retention", True)) for name in names)
+    chance = report.summary[names[0]]["class_chance"].mean
+    note = f"Ordinary attention and pooling, whole validation images. Guessing a class is right in {chance:.1f} %."
+    return PageTable("Whole images: zero-shot classes and retrieval", note, tuple(RETENTION_COLUMNS), rows)
+
+
+def seed_table(report: Report, seed: int) -> PageTable:
+    """All experiments of one seed."""
+    rows = tuple(
+        (
+            LABELS[name],
+            tuple(Cell(" / ".join(f"{metrics[key]:.1f}" for key in keys)) for keys in COLUMNS.values()),
+        )
+        for name, metrics in report.results[seed].items()
+    )
+    return PageTable(f"Seed {seed}", "", tuple(COLUMNS), rows)
+
+
+def _pictures(report: Report) -> list[Picture]:
+    """The pictures that are there; those of the report itself are drawn."""
+    settings = report.settings
+    folder = settings.folder("pictures")
+    found = {run.name for run in report.runs}
+    pictures = []
+    names = [name for name in LABELS if name in report.summary]
+    if names:
+        plot_glance(report.summary, names, folder / "glance.png")
+        pictures.append(
+            Picture(
+                "pictures/glance.png",
+                "All experiments at a glance",
+                "A bar is the mean over the seeds, a dot one seed. Compare how Masks-S and the foreground bias differ "
+                "with how the offset control does, which a shift between things and stuff cannot change.",
+            )
+        )
+    tests = {
+        e.name: f"{experiment_folder(e, settings.seeds[0])}/test"
+        for e in settings.experiments
+        if e.name in ("before", "row4")
+    }
+    if len(tests) == 2 and found.issuperset(tests.values()):
+        before, after = (settings.folder(name) / "pictures" for name in tests.values())
+        stack_before_after(folder / "predictions.png", before, after)
+        pictures.append(
+            Picture(
+                "pictures/predictions.png",
+                "The same images before and after DenseVLM",
+                "Annotated regions with the class they are taken for. Look at the stuff regions: where an orange thing "
+                "name stands before, is there a blue stuff name after? And which things have become stuff?",
+            )
+        )
+    return pictures + [picture for task, picture in _tool_pictures(settings) if task in found]
+
+
+def _tool_pictures(settings: Settings) -> list[tuple[str, Picture]]:
+    """Pictures of tools/analysis_tools with the tasks that draw them."""
+    before, after = confusion_pictures()
+    folder = settings.folder("pictures")
+
+    def drawn(tool: str, pattern: str) -> str:
+        files = sorted((folder / tool).glob(pattern))
+        return f"pictures/{tool}/{files[0].name}" if files else ""
+
+    seed = f"Seed {settings.seeds[0]}. "
+    return [
+        (
+            "pictures/foreground_bias",
+            Picture(
+                drawn("foreground_bias", "*.png"),
+                "Which things stuff is taken for",
+                seed + "Shares of each stuff class's regions, with the mean confidence. Short bars: little bias.",
+            ),
+        ),
+        (
+            "pictures/confusion_matrix",
+            Picture(
+                f"pictures/confusion_matrix/{before}",
+                "Confusions before",
+                seed + "Rows are annotated classes. The block at the bottom left is stuff that is called a thing.",
+            ),
+        ),
+        (
+            "pictures/confusion_matrix",
+            Picture(
+                f"pictures/confusion_matrix/{after}",
+                "Confusions after DenseVLM",
+                seed + "Look at the same block again, and at the block at the top right: things called stuff.",
+            ),
+        ),
+        (
+            "pictures/per_class_accuracy",
+            Picture(
+                drawn("per_class_accuracy", "*.png"),
+                "Accuracy class by class",
+                seed + "By masks. Which stuff classes gain, and which things pay for it?",
+            ),
+        ),
+        (
+            "pictures/similarity_map",
+            Picture(
+                drawn("similarity_map", "*_similarity.png"),
+                "Where an encoder sees a class",
+                seed + "Cosine of the dense map with the class's text; all panels of a row share one scale.",
+            ),
+        ),
+        (
+            "pictures/grid_classification",
+            Picture(
+                drawn("grid_classification", "*_grid.png"),
+                "What the cells of an image are taken for",
+                seed + "The teacher's panel is what it tells the student; dimmed cells are not above theta.",
+            ),
+        ),
+        (
+            f"runs/seed{settings.seeds[0]}/retention",
+            Picture(
+                f"runs/seed{settings.seeds[0]}/retention/retention.png",
+                "Whole images, before and after",
+                seed + "What each training leaves of zero-shot classes and retrieval; the first bar is before.",
+            ),
+        ),
+    ]

@@ -1,0 +1,79 @@
+"""Rerun the paper's pretraining experiments on TinyScenes and write a page about them; `make report` runs this.
+
+Trains and evaluates, for every seed, CLIPSelf and the other rows of Table 2, the rows of Table 3, three values of theta
+and both teachers, in about half an hour on two cores. Writes OUT/index.html with OUT/pictures, OUT/report.json, and the runs
+with their logs. Run again, it repeats only what is missing or whose config, weights or package versions have changed.
+
+Examples:
+    python tools/reproduce_tiny.py
+    python tools/reproduce_tiny.py --seeds 0 --only before row1 row4
+    python tools/reproduce_tiny.py --quick --out work_dirs/report_quick      # does everything run?
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from densevlm_mm.apis import exit_on_user_error
+from densevlm_mm.report.experiments import NAMES, select_experiments
+from densevlm_mm.report.page import write_report
+from densevlm_mm.report.plan import WORLD_FILES, Settings, plan_tasks, world_task
+from densevlm_mm.report.results import collect
+from densevlm_mm.report.runs import run_tasks
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/report"), help="folder of the page and the runs")
+    parser.add_argument("--data", type=Path, help="TinyScenes, made if it is not there; default: data/tiny_scenes")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: 0 1 2, with --quick: 0")
+    parser.add_argument("--jobs", type=int, default=2, help="processes side by side, of one thread each")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"only these experiments: {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="one seed, few steps, a small world; figures mean nothing")
+    return parser.parse_args()
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Check what the command line says.
+
+    Raises:
+        KeyError: If there is no experiment of a name.
+        ValueError: If a seed is negative or occurs twice, or no process may run.
+    """
+    seeds = args.seeds or ([0] if args.quick else [0, 1, 2])
+    if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds {' '.join(map(str, seeds))}: give different numbers from 0 on")
+    if args.jobs < 1:
+        raise ValueError(f"--jobs {args.jobs}: at least one process must run")
+    # Paths of the command line are relative to where it was typed, those of the commands to the repository.
+    out = args.out.absolute()
+    data = args.data.absolute() if args.data else (out / "quick_world" if args.quick else Path("data/tiny_scenes"))
+    return Settings(ROOT, out, data, tuple(seeds), select_experiments(args.only), args.quick)
+
+
+def main() -> None:
+    """Run what is missing, write the page."""
+    args = parse_args()
+    with exit_on_user_error("tools/reproduce_tiny.py"):
+        settings = settings_of(args)
+    memo = settings.folder("runs")
+    if not all((ROOT / settings.data / name).is_file() for name in WORLD_FILES):
+        world = run_tasks([world_task(settings)], ROOT, memo)
+        if world.failed:
+            sys.exit("\n\n".join(world.failed.values()))
+    tasks = plan_tasks(settings)
+    outcome = run_tasks(tasks, ROOT, memo, args.jobs)
+    report = collect(settings, tasks, outcome)
+    page = write_report(report)
+    for finding in report.paper:
+        print(f"{finding.verdict:14}  {finding.ordering.title} ({finding.seeds_text})")
+    print(f"\n{len(outcome.finished)} runs, {len(outcome.reused)} finished before. The page: {page}")
+    if outcome.failed:
+        sys.exit("\n\n".join([*outcome.failed.values(), "Some runs failed; the same command goes on from here."]))
+
+
+if __name__ == "__main__":
+    main()
