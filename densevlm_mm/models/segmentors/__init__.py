@@ -1,0 +1,1 @@
+"""mmsegmentation segmentors; they import mmseg, so ``densevlm_mm.segmentation`` imports them, not this."""
