@@ -19,8 +19,9 @@ DIMENSIONS = {"ViT-B-16-quickgelu": 512, "ViT-L-14-336-quickgelu": 768, "TinySce
 @pytest.fixture
 def build(monkeypatch):
     """Build on the meta device, with embeddings that need no weights."""
-    import densevlm_mm.segmentation  # noqa: F401
     from mmseg.registry import MODELS
+
+    import densevlm_mm.segmentation  # noqa: F401
 
     init_default_scope("mmseg")
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 CONFIG = "configs/tiny/san_original.py"
+KEEP_ALL = "default_hooks.checkpoint.max_keep_ckpts=-1"
 
 
 @pytest.fixture
 def options(small_data_options) -> list[str]:
     """10 iterations of 4 images, across the end of the first epoch."""
-    return [*small_data_options, "train_cfg.max_iters=10", "train_cfg.val_interval=10"]
+    return [*small_data_options, "train_cfg.max_iters=10", "train_cfg.val_interval=10", KEEP_ALL]
 
 
 def test_trains_resumes_exactly_and_evaluates(run_tool, options, tmp_path) -> None:
@@ -25,7 +26,9 @@ def test_trains_resumes_exactly_and_evaluates(run_tool, options, tmp_path) -> No
         assert torch.equal(value, resumed["state_dict"][name]), name
 
     shown = ["--show-dir", "shown", "--out", tmp_path / "maps"]
-    tested = run_tool("test.py", CONFIG, tmp_path / "iter_10.pth", "--work-dir", tmp_path, *shown, "--cfg-options", *options)
+    tested = run_tool(
+        "test.py", CONFIG, tmp_path / "iter_10.pth", "--work-dir", tmp_path, *shown, "--cfg-options", *options
+    )
     log = tested.stdout + tested.stderr
     for metric in ("mIoU", "mIoU_seen", "mIoU_unseen"):
         assert re.search(rf"{metric}: [\d.]+", log), metric
@@ -37,4 +40,5 @@ def test_two_processes_train_and_evaluate_alike(run_tool, options, tmp_path) -> 
     trained = run_tool("train.py", CONFIG, "--work-dir", tmp_path, "--cfg-options", *options, processes=2)
     figures = re.findall(r"mIoU_seen: ([\d.]+)", trained.stdout + trained.stderr)
     tested = run_tool("test.py", CONFIG, tmp_path / "iter_3.pth", "--work-dir", tmp_path, "--cfg-options", *options)
-    assert figures and figures[-1:] == re.findall(r"mIoU_seen: ([\d.]+)", tested.stdout + tested.stderr)[-1:]
+    assert figures
+    assert figures[-1:] == re.findall(r"mIoU_seen: ([\d.]+)", tested.stdout + tested.stderr)[-1:]

@@ -25,7 +25,7 @@ class SizedSideAdapterNetwork(SideAdapterNetwork):
 
     def __init__(self, input_size: Sequence[int] = (640, 640), **options: Any) -> None:
         super().__init__(**options)
-        patch, width = options.get("patch_size", 16), self.pos_embed.shape[-1]
+        patch, width = self.patch_embed.projection.kernel_size[0], self.patch_embed.embed_dims
         grid = (input_size[0] // patch, input_size[1] // patch)
         self.patch_embed.init_out_size = grid
         self.pos_embed = nn.Parameter(torch.randn(1, grid[0] * grid[1], width) * 0.02)

@@ -28,9 +28,9 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         image_encoder: mmseg's ``VisionTransformer`` with the first blocks of an OpenAI-type CLIP, or
             :class:`TowerTaps`.
         decode_head: An :class:`OpenVocabularySANHead`.
-        class_embeddings: Training vocabulary and prompts, as :func:`resolve_class_embeddings` takes them. ``model_name``
-            and ``checkpoint`` default to the image encoder's; an encoder without a text tower needs a ``checkpoint``
-            that has one.
+        class_embeddings: Training vocabulary and prompts, as :func:`resolve_class_embeddings` takes them.
+            ``model_name`` and ``checkpoint`` default to the image encoder's; an encoder without a text tower needs a
+            ``checkpoint`` that has one.
         test_class_embeddings: What predictions are over; keys that are missing are those of ``class_embeddings``.
             None: the training vocabulary.
         clip: The weights of image encoder and recognition head: ``model_name`` (open_clip name), ``checkpoint`` (as

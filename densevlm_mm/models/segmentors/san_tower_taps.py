@@ -44,7 +44,10 @@ class TowerTaps(BaseModule):
         if encoder.get("trainable", "none") != "none":
             raise ValueError(f"SAN's encoder is frozen: leave out encoder.trainable={encoder['trainable']!r}")
         self.encoder = ROOT_MODELS.build(encoder)
-        self._tower = adapter_for(self.encoder.visual)
+        tower = adapter_for(self.encoder.visual)
+        if not isinstance(tower, TransformerTower):
+            raise ValueError(f"SAN taps the blocks of transformers, {self.encoder.model_name!r} is none")
+        self._tower = tower
         self.out_indices = tuple(out_indices)
         self.out_origin = out_origin
         blocks = range(self.encoder.num_blocks)
@@ -53,9 +56,6 @@ class TowerTaps(BaseModule):
         self._check_pooling()
 
     def _check_pooling(self) -> None:
-        name = self.encoder.model_name
-        if not isinstance(self._tower, TransformerTower):
-            raise ValueError(f"SAN taps the blocks of transformers, {name!r} is none")
         # Measured, not looked up: norms and heads between pooling and embedding differ from library to library.
         generator = torch.Generator().manual_seed(0)
         tokens = torch.randn(1, self._tower.num_prefix + 6, self.encoder.width, generator=generator)
@@ -64,8 +64,9 @@ class TowerTaps(BaseModule):
             mean = self._tower.project(tokens[:, self._tower.num_prefix :]).mean(dim=1)
         if not torch.allclose(pooled, mean, rtol=1e-3, atol=1e-3 * float(pooled.abs().max())):
             raise ValueError(
-                f"{name!r} does not pool by the mean of its positions' projections, so mask pooling would not be its "
-                "recognition; OpenAI-type ViTs go through mmseg's image encoder (configs/_base_/models/san_vit-b16.py)"
+                f"{self.encoder.model_name!r} does not pool by the mean of its positions' projections, so mask pooling "
+                "would not be its recognition; OpenAI-type ViTs go through mmseg's image encoder "
+                "(configs/_base_/models/san_vit-b16.py)"
             )
 
     def forward(self, images: Tensor) -> list[tuple[Tensor, Tensor | None]]:

@@ -158,6 +158,6 @@ def _check_architecture(visual: nn.Module, image_encoder: VisionTransformer, rec
             )
 
 
-def _activation(layer: nn.Module) -> nn.Module:
+def _activation(layer: Any) -> nn.Module:
     ffn = layer.ffn if hasattr(layer, "ffn") else layer.ffns[0]
     return ffn.layers[0][1]

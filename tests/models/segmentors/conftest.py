@@ -79,9 +79,7 @@ def decode_head_cfg() -> dict[str, Any]:
             input_size=(64, 64),
             fusion_index=[0, 1],
             cfg_encoder=dict(num_encode_layer=2, num_heads=2, mlp_ratio=2),
-            cfg_decoder=dict(
-                num_heads=2, num_layers=1, embed_channels=16, mlp_channels=16, num_mlp=2, rescale=True
-            ),
+            cfg_decoder=dict(num_heads=2, num_layers=1, embed_channels=16, mlp_channels=16, num_mlp=2, rescale=True),
             norm_cfg=dict(type="LN", eps=1e-6),
         ),
         train_cfg=dict(

@@ -79,8 +79,11 @@ def test_images_without_any_label_give_finite_losses(config, make_batch, quadran
 def test_ignored_pixels_are_no_segment(config, make_batch, quadrants) -> None:
     """Neither the number under which pixels are ignored nor anything else about them enters."""
     model = build(config)
-    wide = build(config, data_preprocessor=dict(config["data_preprocessor"], seg_pad_val=65535), decode_head=dict(
-        config["decode_head"], ignore_index=65535))
+    wide = build(
+        config,
+        data_preprocessor=dict(config["data_preprocessor"], seg_pad_val=65535),
+        decode_head=dict(config["decode_head"], ignore_index=65535),
+    )
     wide.load_state_dict(model.state_dict())
     narrow_losses = losses_of(model, make_batch(quadrants))
     wide_losses = losses_of(wide, make_batch(torch.where(quadrants == 255, 65535, quadrants)))
