@@ -8,11 +8,8 @@ from densevlm_mm.datasets.tiny_scenes_seg import TinyScenesSegDataset
 from densevlm_mm.datasets.transforms.seg_labels import LoadSegLabels
 from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
 from densevlm_mm.evaluation.ov_iou_metric import OpenVocabularyIoUMetric
-from densevlm_mm.models.decode_heads.san_head import OpenVocabularySANHead
-from densevlm_mm.models.decode_heads.san_recognition import MaskPooledRecognition
-from densevlm_mm.models.segmentors.san import OpenVocabularySAN
-from densevlm_mm.models.segmentors.san_text_classifier import SANTextClassifier
-from densevlm_mm.models.segmentors.san_tower_taps import TowerTaps
+from densevlm_mm.models.decode_heads import MaskPooledRecognition, OpenVocabularySANHead
+from densevlm_mm.models.segmentors import OpenVocabularySAN, SANTextClassifier, TowerTaps
 from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Hooks: the teacher, the weight ensemble, strict checkpoints, throughput."""
+"""Hooks: the teacher, the weight ensemble, strict checkpoints, seeds, throughput."""
 
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook

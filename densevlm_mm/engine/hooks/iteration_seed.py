@@ -1,4 +1,6 @@
-"""Randomness of the model that a resumed run repeats."""
+"""Randomness of a training step as a function of the run's seed, the process and the iteration."""
+
+import random
 
 import numpy as np
 import torch
@@ -11,14 +13,17 @@ from densevlm_mm.registry import HOOKS
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seed torch before every training iteration with a function of (run's seed, iteration, rank).
+    """Seed the global generators before every training iteration, so that a resumed run draws as the whole one did.
 
-    mmengine's checkpoints hold no generator states, so that a resumed run would draw other numbers than an unbroken
-    one wherever a model draws any: the points of SAN's loss, dropout. Data loading has its own seeds, see
-    :class:`SeededDataset`.
+    For models that draw in their forward pass: samplers of boxes, of points, dropout. A checkpoint does not hold the
+    state of the generators. What data transforms draw is the affair of :class:`SeededDataset`.
     """
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | list | None = None) -> None:
-        """Seed the CPU's generator and those of the GPUs."""
-        words = np.random.SeedSequence([runner.seed, runner.iter, get_rank()]).generate_state(1)
-        torch.manual_seed(int(words[0]))
+    priority = "VERY_HIGH"
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Seed Python, numpy and torch, on all devices."""
+        words = np.random.SeedSequence([runner.seed, get_rank(), runner.iter]).generate_state(4)
+        random.seed(int(words[0]))
+        np.random.seed(words)
+        torch.manual_seed(int(words[1]))

@@ -1,1 +1,6 @@
-"""Decode heads of mmsegmentation models; they import mmseg, so ``densevlm_mm.segmentation`` imports them, not this."""
+"""Decode heads of the segmentors, in mmseg's registry."""
+
+from densevlm_mm.models.decode_heads.san_head import OpenVocabularySANHead
+from densevlm_mm.models.decode_heads.san_recognition import MaskPooledRecognition
+
+__all__ = ["MaskPooledRecognition", "OpenVocabularySANHead"]
