@@ -26,7 +26,7 @@ model = dict(
         out_indices=(0,)),
     decode_head=dict(
         type='OpenVocabularySANHead',
-        deep_supervision_idxs=[3],
+        deep_supervision_idxs=[2],
         san_cfg=dict(
             in_channels=3,
             clip_channels=96,
@@ -35,11 +35,11 @@ model = dict(
             num_queries=24,
             input_size=(64, 64),
             fusion_index=[0, 1],
-            cfg_encoder=dict(num_encode_layer=4, num_heads=4, mlp_ratio=2),
+            cfg_encoder=dict(num_encode_layer=3, num_heads=2, mlp_ratio=2),
             cfg_decoder=dict(
                 num_heads=1, num_layers=1, embed_channels=64, mlp_channels=64, num_mlp=3, rescale=True),
             norm_cfg=dict(type='LN', eps=1e-6)),
-        maskgen_cfg=dict(type='MaskPooledRecognition', num_queries=24),
+        maskgen_cfg=dict(type='MaskPooledRecognition'),
         train_cfg=dict(
             num_points=1024,
             oversample_ratio=3.0,
@@ -70,11 +70,11 @@ train_dataloader = dict(
 val_dataloader = dict(batch_size=20)
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_iters=600, val_interval=600)
+train_cfg = dict(max_iters=700, val_interval=700)
 optim_wrapper = dict(dtype='bfloat16', optimizer=dict(lr=2e-3, weight_decay=0.01), clip_grad=dict(max_norm=1.0))
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min=0., by_epoch=False, T_max=600),
+    dict(type='CosineAnnealingLR', eta_min=0., by_epoch=False, T_max=700),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=200, max_keep_ckpts=2))
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=350, max_keep_ckpts=2))

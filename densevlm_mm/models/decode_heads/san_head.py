@@ -45,11 +45,12 @@ class OpenVocabularySANHead(SideAdapterCLIPHead):
             config of another recognition module, such as :class:`MaskPooledRecognition`.
         deep_supervision_idxs: Layers of the side adapter, beside its last one, that get a loss.
         train_cfg: Matching and point sampling.
+        loss_decode: mmseg's losses named ``loss_cls_ce``, ``loss_mask_ce`` and ``loss_mask_dice``.
         no_object_weight: Weight of "no object" in the classification loss.
         **options: Those of mmseg's ``BaseDecodeHead``.
 
     Raises:
-        ValueError: If the ignored label is one of the vocabulary's.
+        ValueError: If the ignored label is one of the vocabulary's, or side adapter and recognition do not fit.
     """
 
     def __init__(
@@ -59,17 +60,22 @@ class OpenVocabularySANHead(SideAdapterCLIPHead):
         maskgen_cfg: dict[str, Any],
         deep_supervision_idxs: list[int],
         train_cfg: dict[str, Any],
+        loss_decode: Sequence[dict[str, Any]],
         no_object_weight: float = 0.1,
         **options: Any,
     ) -> None:
         class_weight = [1.0] * num_classes + [no_object_weight]
-        options["loss_decode"] = [
-            {"class_weight": class_weight, **loss} if loss["loss_name"] == "loss_cls_ce" else loss
-            for loss in options["loss_decode"]
-        ]
         # Not SideAdapterCLIPHead's own __init__, which knows one recognition and reads its configs by attribute.
         BaseDecodeHead.__init__(
-            self, in_channels=san_cfg["in_channels"], channels=san_cfg["embed_dims"], num_classes=num_classes, **options
+            self,
+            in_channels=san_cfg["in_channels"],
+            channels=san_cfg["embed_dims"],
+            num_classes=num_classes,
+            loss_decode=[
+                {"class_weight": class_weight, **loss} if loss["loss_name"] == "loss_cls_ce" else loss
+                for loss in loss_decode
+            ],
+            **options,
         )
         del self.conv_seg
         if 0 <= self.ignore_index < num_classes:
@@ -77,8 +83,8 @@ class OpenVocabularySANHead(SideAdapterCLIPHead):
                 f"ignore_index {self.ignore_index} is a class of the training vocabulary of {num_classes}: set "
                 "decode_head.ignore_index, data_preprocessor.seg_pad_val and the data set's labels to e.g. 65535"
             )
-        self.side_adapter_network = SizedSideAdapterNetwork(**ConfigDict(san_cfg))
-        self.rec_with_attnbias = self._build_recognition(maskgen_cfg)
+        self.side_adapter_network = self._build_side_adapter(san_cfg)
+        self.rec_with_attnbias = self._build_recognition(maskgen_cfg, san_cfg["num_queries"])
         self.deep_supervision_idxs = deep_supervision_idxs
         self.train_cfg = ConfigDict(train_cfg)
         self.match_masks = MatchMasks(
@@ -89,8 +95,25 @@ class OpenVocabularySANHead(SideAdapterCLIPHead):
         )
 
     @staticmethod
-    def _build_recognition(cfg: dict[str, Any]) -> nn.Module:
-        return MODELS.build(cfg) if "type" in cfg else RecWithAttnbias(**cfg)
+    def _build_side_adapter(cfg: dict[str, Any]) -> SizedSideAdapterNetwork:
+        network = SizedSideAdapterNetwork(**ConfigDict(cfg))
+        if list(network.fusion_index) != list(range(len(network.fusion_index))):
+            raise ValueError(
+                f"san_cfg.fusion_index={network.fusion_index}: mmseg's side adapter silently leaves out features that "
+                f"are not fused at consecutive layers; use {list(range(len(network.fusion_index)))}"
+            )
+        return network
+
+    @staticmethod
+    def _build_recognition(cfg: dict[str, Any], num_queries: int) -> nn.Module:
+        if "type" in cfg:
+            return MODELS.build(cfg)
+        recognition = RecWithAttnbias(**cfg)
+        if recognition.sos_token_num != num_queries:
+            raise ValueError(
+                f"maskgen_cfg.sos_token_num={recognition.sos_token_num} must be san_cfg.num_queries={num_queries}"
+            )
+        return recognition
 
     def init_weights(self) -> None:
         """Initialise the side adapter; what CLIP gives is loaded by :class:`OpenVocabularySAN`.

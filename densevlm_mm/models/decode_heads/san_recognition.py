@@ -15,14 +15,7 @@ class MaskPooledRecognition(nn.Module):
     In SAN (Sec. 3.2) copies of the class token attend to positions under a bias. A tower that pools by the mean has
     neither class token nor attention in its pooling: here the softmax of the bias over the positions takes the place
     of the uniform weights, so that a zero bias gives every query the image's global embedding. It has no parameters.
-
-    Args:
-        num_queries: Q, as in the side adapter.
     """
-
-    def __init__(self, num_queries: int) -> None:
-        super().__init__()
-        self.num_queries = num_queries
 
     def forward(self, bias: list[Tensor], feature: tuple[Tensor, Tensor]) -> Tensor:
         """Embed the queries.
@@ -33,7 +26,15 @@ class MaskPooledRecognition(nn.Module):
 
         Returns:
             (B, Q, D) float32 of unit norm.
+
+        Raises:
+            ValueError: If the bias is for several attention heads.
         """
+        if bias[0].shape[1] != 1:
+            raise ValueError(
+                f"pooling takes one bias, not one for each of {bias[0].shape[1]} heads: set "
+                "decode_head.san_cfg.cfg_decoder.num_heads=1"
+            )
         joint = feature[1].float()
         with torch.autocast(joint.device.type, enabled=False):
             bias_BQhw = F.adaptive_max_pool2d(bias[0].squeeze(1).float(), joint.shape[-2:])

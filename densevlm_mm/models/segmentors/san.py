@@ -93,11 +93,23 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         self.out_channels = len(test_embeddings)  # of the buffer of slide inference
         for resolved in (embeddings, test_embeddings):
             resolved.check_encoder(self._embed_dim(), source["model_name"])
+        self._check_taps()
         self._check_padding()
 
     def _embed_dim(self) -> int:
         encoder = getattr(self.image_encoder, "encoder", None)
         return encoder.embed_dim if encoder is not None else self.decode_head.rec_with_attnbias.proj.out_features
+
+    def _check_taps(self) -> None:
+        encoder, adapter = self.image_encoder, self.decode_head.side_adapter_network
+        num_taps = len(encoder.out_indices) + bool(encoder.out_origin)
+        width = encoder.encoder.width if hasattr(encoder, "encoder") else encoder.cls_token.shape[-1]
+        found = (len(adapter.fusion_index), adapter.conv_clips[0][1].in_channels)
+        if found != (num_taps, width):
+            raise ValueError(
+                f"the image encoder gives {num_taps} maps of {width} channels, the side adapter expects {found[0]} of "
+                f"{found[1]}: set decode_head.san_cfg.fusion_index and clip_channels"
+            )
 
     def _check_padding(self) -> None:
         pad_value = getattr(self.data_preprocessor, "seg_pad_val", self.decode_head.ignore_index)

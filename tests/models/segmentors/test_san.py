@@ -181,6 +181,26 @@ def test_num_classes_against_the_vocabulary_is_an_error(config) -> None:
         build(config, decode_head=dict(config["decode_head"], num_classes=171))
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(fusion_index=[0, 2]), r"fusion_index=\[0, 2\]"),
+        (dict(fusion_index=[0]), "gives 2 maps"),
+        (dict(clip_channels=48), "expects 2 of 48"),
+    ],
+)
+def test_a_side_adapter_for_another_encoder_is_an_error(config, changes, message) -> None:
+    config["decode_head"]["san_cfg"].update(changes)
+    with pytest.raises(ValueError, match=message):
+        build(config)
+
+
+def test_numbers_of_queries_that_differ_are_an_error(san_config) -> None:
+    san_config["decode_head"]["maskgen_cfg"]["sos_token_num"] = 6
+    with pytest.raises(ValueError, match="sos_token_num=6"):
+        build(san_config)
+
+
 def test_embeddings_of_another_space_are_an_error(config, make_class_embeddings) -> None:
     with pytest.raises(ValueError, match="dimension 24"):
         build(config, class_embeddings=make_class_embeddings(dim=24))

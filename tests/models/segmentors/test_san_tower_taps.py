@@ -18,7 +18,7 @@ def taps(tower_san_config):
 def test_zero_bias_gives_the_global_embedding(taps, size) -> None:
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     expected = F.normalize(taps.encoder(images), dim=-1)
-    found = MaskPooledRecognition(5)([torch.zeros(2, 1, 5, size[0] // 4, size[1] // 4)], taps(images)[-1])
+    found = MaskPooledRecognition()([torch.zeros(2, 1, 5, size[0] // 4, size[1] // 4)], taps(images)[-1])
     torch.testing.assert_close(found, expected[:, None].expand(-1, 5, -1), atol=1e-5, rtol=1e-4)
 
 
