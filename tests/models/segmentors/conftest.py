@@ -161,7 +161,7 @@ def tower_san_config(
         class_embeddings=make_class_embeddings(dim=128, model="TinyScenes-S"),
         asymetric_input=False,
         image_encoder=dict(type="TowerTaps", encoder=encoder, out_indices=(0,)),
-        decode_head=dict(decode_head_cfg, maskgen_cfg=dict(type="MaskPooledRecognition", num_queries=5)),
+        decode_head=dict(decode_head_cfg, maskgen_cfg=dict(type="MaskPooledRecognition")),
     )
 
 
