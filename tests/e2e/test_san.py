@@ -25,10 +25,9 @@ def test_trains_resumes_exactly_and_evaluates(run_tool, options, tmp_path) -> No
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
 
-    shown = ["--show-dir", "shown", "--out", tmp_path / "maps"]
-    tested = run_tool(
-        "test.py", CONFIG, tmp_path / "iter_10.pth", "--work-dir", tmp_path, *shown, "--cfg-options", *options
-    )
+    arguments = [CONFIG, tmp_path / "iter_10.pth", "--work-dir", tmp_path, "--show-dir", "shown"]
+    maps = f"test_evaluator.output_dir={tmp_path / 'maps'}"
+    tested = run_tool("test.py", *arguments, "--cfg-options", *options, maps)
     log = tested.stdout + tested.stderr
     for metric in ("mIoU", "mIoU_seen", "mIoU_unseen"):
         assert re.search(rf"{metric}: [\d.]+", log), metric
