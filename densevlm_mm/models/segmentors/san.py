@@ -70,7 +70,11 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         source = clip if clip is not None else image_encoder["encoder"]
         source = {key: source.get(key) for key in ("model_name", "checkpoint")}
         embeddings = resolve_class_embeddings(class_embeddings, **source)
-        test_embeddings = resolve_class_embeddings(_with_defaults(test_class_embeddings, class_embeddings), **source)
+        test_embeddings = embeddings
+        if test_class_embeddings is not None:
+            test_embeddings = resolve_class_embeddings(
+                _with_defaults(test_class_embeddings, class_embeddings), **source
+            )
         if decode_head.get("num_classes") not in (None, len(embeddings)):
             raise ValueError(
                 f"decode_head.num_classes={decode_head['num_classes']}, but the training vocabulary "
@@ -188,10 +192,8 @@ def _check_source(image_encoder: Mapping[str, Any], clip: Mapping[str, Any] | No
         )
 
 
-def _with_defaults(test: EmbeddingsConfig | None, train: EmbeddingsConfig) -> EmbeddingsConfig:
+def _with_defaults(test: EmbeddingsConfig, train: EmbeddingsConfig) -> EmbeddingsConfig:
     """Complete the test vocabulary's config with the prompts and the text tower of the training vocabulary."""
-    if test is None:
-        return train
     if isinstance(test, Mapping) and isinstance(train, Mapping):
         own = ("file", "vocabulary", "num_things", "extra_classes")
         return {**{key: value for key, value in train.items() if key not in own}, **test}
