@@ -25,7 +25,7 @@ def test_trains_resumes_exactly_and_evaluates(run_tool, options, tmp_path) -> No
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name
 
-    arguments = [CONFIG, tmp_path / "iter_10.pth", "--work-dir", tmp_path, "--show-dir", "shown"]
+    arguments = [CONFIG, tmp_path / "iter_10.pth", "--work-dir", tmp_path, "--show-dir", tmp_path / "shown"]
     maps = f"test_evaluator.output_dir={tmp_path / 'maps'}"
     tested = run_tool("test.py", *arguments, "--cfg-options", *options, maps)
     log = tested.stdout + tested.stderr
