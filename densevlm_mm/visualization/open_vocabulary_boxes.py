@@ -62,12 +62,14 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
         classes: list[str] | None,
         palette: list[tuple] | None,
     ) -> np.ndarray:
+        if not len(instances):
+            return image
         names = list(instances.get("label_names", [classes[label] for label in instances.labels] if classes else []))
         if "is_novel" in instances:
             is_novel = instances.is_novel.tolist()
         else:
             is_novel = [name in self.dataset_meta.get("novel_classes", ()) for name in names]
-        palette = [BASE_COLOUR] * (int(instances.labels.max()) + 1 if len(instances) else 1)
+        palette = [BASE_COLOUR] * (int(instances.labels.max()) + 1)
         for label, novel in zip(instances.labels.tolist(), is_novel, strict=False):
             if novel:
                 palette[label] = NOVEL_COLOUR
@@ -82,7 +84,7 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
 def _enlarged(data_sample: DetDataSample, factor: int) -> DetDataSample:
     sample = data_sample.cpu()
     for field in ("gt_instances", "pred_instances"):
-        if field in sample:
+        if field in sample and len(getattr(sample, field)):
             instances = getattr(sample, field).clone()
             instances.bboxes = instances.bboxes * factor
             if "masks" in instances:

@@ -80,8 +80,9 @@ def test_children_change_the_backbones_checkpoint_and_nothing_else(name: str) ->
     [*(f"{name}_eva-original" for name in PUBLISHED), "ov-coco_openai-b16_original", "transfer_l14_voc07"],
 )
 def test_parts_fit_the_encoder(name: str) -> None:
-    import densevlm_mm.detection  # noqa: F401
     from mmdet.registry import MODELS
+
+    import densevlm_mm.detection  # noqa: F401
 
     init_default_scope("mmdet")
     cfg = load(name).model

@@ -1,5 +1,6 @@
 """F-ViT through the tools: on a small TinyScenes world in COCO's and LVIS's formats, and at its real size."""
 
+import json
 import re
 from pathlib import Path
 
@@ -47,6 +48,15 @@ def test_trains_resumes_exactly_and_evaluates_base_and_novel_classes(run_tool, t
     assert pictures
     assert cv2.imread(str(pictures[0])).shape == (640, 1280, 3)  # truth and prediction, enlarged
 
+    # Other names than it was trained for, on images without annotations.
+    arguments = [tiny_world / "val", "--names", "boat", "fishing boat", "--out-dir", tmp_path / "named"]
+    run_tool("predict.py", config, tmp_path / "iter_3.pth", *arguments, "--score-thr", 0)
+    records = json.loads((tmp_path / "named/predictions.json").read_text())
+    assert len(records) == len(list((tmp_path / "named/pictures").iterdir())) == 7
+    assert {d["name"] for record in records for d in record["detections"]} <= {"boat", "fishing boat"}
+    assert all(d["is_novel"] == (d["name"] != "boat") for record in records for d in record["detections"])
+    assert any(record["detections"] for record in records)
+
     # Two processes, of which one evaluates an image more than the other: the same figures.
     flags = ["--work-dir", tmp_path / "two"]
     two = run_tool("test.py", config, tmp_path / "iter_3.pth", *flags, "--cfg-options", *options, processes=2)
@@ -64,8 +74,6 @@ def test_lvis_files_with_masks_in_two_processes(run_tool, tiny_world, tmp_path) 
 @pytest.fixture(scope="module")
 def coco_tree(tmp_path_factory, tiny_world) -> Path:
     """COCO's own layout and category names around four TinyScenes images of another shape."""
-    import json
-
     root = tmp_path_factory.mktemp("coco")
     (root / "annotations").mkdir()
     names = json.loads((Path(__file__).parents[2] / "densevlm_mm/datasets/vocabularies/ov_coco_65.json").read_text())

@@ -61,6 +61,14 @@ def test_names_are_the_predictions_own_and_novel_ones_marked(visualizer, monkeyp
     assert [text.split(":")[0] for text in drawn] == ["bus (novel)", "zebra (novel)", "moped"]
 
 
+def test_image_without_annotations(visualizer, tmp_path: Path) -> None:
+    """Mmdet puts an empty ``gt_instances``, without boxes, into the sample of an image that has none."""
+    given = sample()
+    given.gt_instances = InstanceData()
+    visualizer.add_datasample("x", np.zeros((64, 64, 3), np.uint8), given, out_file=str(tmp_path / "a.png"))
+    assert cv2.imread(str(tmp_path / "a.png")).shape == (256, 512, 3)
+
+
 def test_image_without_detections(visualizer, tmp_path: Path) -> None:
     empty = DetDataSample(
         pred_instances=InstanceData(

@@ -39,7 +39,8 @@ def generate_tiny_scenes(
 
     Written are ``{train,val}/*.jpg``, ``annotations/{instances,panoptic,captions,lvis}_{train,val}.json`` (the last are
     the instances in LVIS's format, novel things as rare), ``annotations/splits.json`` (base/novel things, seen/held-out
-    classes), ``panoptic_{train,val}/*.png`` (COCO's id = R + 256 G + 65536 B) and ``semantic_{train,val}/*.png`` (labels 0..31, 255 to be ignored).
+    classes), ``panoptic_{train,val}/*.png`` (COCO's id = R + 256 G + 65536 B) and ``semantic_{train,val}/*.png``
+    (labels 0..31, 255 to be ignored).
 
     Args:
         root: Folder to write to; made when missing.

@@ -14,10 +14,10 @@ def multiclass_nms(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Suppress overlapping boxes class by class and return the best of all.
 
-    The same result as mmdet's function of this name. That one runs NMS over every score above the threshold, class after
-    class, each time looking through all of them: with 1203 classes at a threshold of 1e-4 the work is quadratic in the
-    number of classes. Whether a box survives depends on higher scores alone. So the best few thousand candidates are
-    enough if ``max_per_img`` of them survive; if not, twice as many are taken.
+    The same result as mmdet's function of this name. That one runs NMS over every score above the threshold, class
+    after class, each time looking through all of them: with 1203 classes at a threshold of 1e-4 the work is quadratic
+    in the number of classes. Whether a box survives depends on higher scores alone. So the best few thousand candidates
+    are enough if ``max_per_img`` of them survive; if not, twice as many are taken.
 
     Args:
         boxes_xyxy: Boxes (R, 4), the same for all classes.

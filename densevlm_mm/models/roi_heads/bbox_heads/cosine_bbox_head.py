@@ -116,7 +116,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
         return self.temperature * text_similarity(embedding_RD, self.text), deltas_R4.float()
 
     def name_instances(self, instances: InstanceData) -> None:
-        """Add to detections the names of their classes, ``label_names``, and which are novel, ``is_novel`` (N,) bool."""
+        """Add to detections their classes' names, ``label_names``, and which are novel, ``is_novel`` (N,) bool."""
         classes = self.class_embeddings.classes
         instances.label_names = [classes[label] for label in instances.labels.tolist()]
         instances.is_novel = self.is_novel[instances.labels]
