@@ -22,5 +22,3 @@ optim_wrapper = dict(
 # Power 0.9 is published, mmseg's config has 1.
 param_scheduler = [dict(type='PolyLR', eta_min=0., power=0.9, begin=0, end=60000, by_epoch=False)]
 auto_scale_lr = dict(enable=True, base_batch_size=32)
-
-custom_hooks = [dict(type='densevlm_mm.IterationSeedHook')]  # the points of the loss, repeated after --resume
