@@ -1,7 +1,8 @@
-"""Hooks: the teacher, the weight ensemble, strict checkpoints, throughput."""
+"""Hooks: the teacher, labels in its place, the weight ensemble, strict checkpoints, throughput."""
 
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
+from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
@@ -12,6 +13,7 @@ from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 __all__ = [
     "CropTeacherHook",
     "EncoderMetadataHook",
+    "RegionLabelHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",
     "RegionVisualizationHook",
