@@ -15,8 +15,9 @@ def match_classes(
     classes: Sequence[str],
     class_is_thing: Sequence[bool] | np.ndarray | None,
 ) -> list[int]:
-    """Find every name among the classes: by the whole name, else by one of its comma-separated synonyms.
+    """Find every name among the classes: by the whole name, else by its first, else by any of its synonyms.
 
+    Synonyms are separated by commas, the usual one first (``'dog, domestic dog'`` goes before ``'andiron, dog'``).
     Case and outer blanks do not count.
 
     Args:
@@ -31,16 +32,18 @@ def match_classes(
     Raises:
         ValueError: If a name is unknown (says which classes are close), or fits several classes.
     """
-    whole, synonyms = defaultdict(list), defaultdict(list)
+    whole, first, synonyms = defaultdict(list), defaultdict(list), defaultdict(list)
     for index, name in enumerate(classes):
         whole[_key(name)].append(index)
+        first[_key(split_synonyms(name)[0])].append(index)
         for synonym in split_synonyms(name):
             synonyms[_key(synonym)].append(index)
     found = []
     for position, name in enumerate(names):
-        candidates = whole.get(_key(name)) or synonyms.get(_key(name))
+        key = _key(name)
+        candidates = whole.get(key) or first.get(key) or synonyms.get(key)
         if not candidates:
-            close = [classes[synonyms[key][0]] for key in difflib.get_close_matches(_key(name), synonyms, n=3)]
+            close = [classes[synonyms[close_key][0]] for close_key in difflib.get_close_matches(key, synonyms, n=3)]
             hint = f"; close to it: {', '.join(map(repr, close))}" if close else ""
             raise ValueError(f"{name!r} is not among the {len(classes)} classes{hint}")
         if len(candidates) > 1 and is_thing is not None and class_is_thing is not None:
