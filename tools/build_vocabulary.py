@@ -90,24 +90,22 @@ def build(args: argparse.Namespace) -> dict[str, Any]:
         ValueError: If a file is malformed, a classifier fails, or no word is left.
     """
     classifiers = build_classifiers(args)
+    asked = ", ".join(classifier.source for classifier in classifiers)
     counts = count_words(args.words, load_synonyms(args.synonyms) if args.synonyms else None)
     frequent = [word for word, count in counts.num_images.items() if count >= args.min_images]
     kinds = split_kinds(frequent, classifiers)
-    dropped = [dict(word=word, images=count, reason="nothing is left of it") for word, count in counts.unusable.items()]
     classes = []
+    dropped = [dict(word=word, images=count, reason="nothing is left of it") for word, count in counts.unusable.items()]
     for word, count in counts.num_images.items():
         kind, source = kinds.get(word, (None, ""))
-        if kind in ("thing", "stuff"):
-            classes.append(dict(name=word, isthing=int(kind == "thing"), images=count, source=source))
-            continue
-        reason = (
-            f"neither thing nor stuff ({source})"
-            if kind
-            else "not known to " + ", ".join(classifier.source for classifier in classifiers)
-        )
         if count < args.min_images:
-            reason = f"in fewer than {args.min_images} images"
-        dropped.append(dict(word=word, images=count, reason=reason))
+            dropped.append(dict(word=word, images=count, reason=f"in fewer than {args.min_images} images"))
+        elif kind is None:
+            dropped.append(dict(word=word, images=count, reason=f"not known to {asked}"))
+        elif kind == "neither":
+            dropped.append(dict(word=word, images=count, reason=f"neither thing nor stuff ({source})"))
+        else:
+            classes.append(dict(name=word, isthing=int(kind == "thing"), images=count, source=source))
     classes.sort(key=lambda entry: -entry["isthing"])  # things first; the order by frequency stays
     report = dict(classes=classes, dropped=dropped, merged=counts.merged)
     out = Path(args.out)
@@ -130,8 +128,8 @@ def main() -> None:
     num_things = sum(entry["isthing"] for entry in report["classes"])
     num_stuff = len(report["classes"]) - num_things
     print(f"{args.out}: {num_things} things, {num_stuff} stuff classes")
-    print(f"  {len(report['merged'])} forms joined, {len(report['dropped'])} words dropped: see "
-          f"{Path(args.out).with_suffix('.report.json')}")  # fmt: skip
+    report_path = Path(args.out).with_suffix(".report.json")
+    print(f"  {len(report['merged'])} forms joined, {len(report['dropped'])} words dropped: see {report_path}")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def pseudo_labels(runner: Runner, hook: RegionTeacherHook, temperature: float, t
     folder = os.path.join(prefix.get("data_root", ""), (prefix.get("data_prefix") or {}).get("img", ""))
     images: list[dict] = []
     annotations: list[dict] = []
-    for batch in track_iter_progress(loader):
+    for batch in track_iter_progress((loader, len(loader))):
         hook.before_train_iter(runner, 0, batch)
         for sample in batch["data_samples"]:
             height, width = sample.ori_shape

@@ -2,6 +2,4 @@
 # python tools/test.py configs/densevlm/eval_ade20k_siglip_b16.py open_clip:webli
 _base_ = './eval_ade20k.py'
 
-model = dict(
-    encoder=dict(model_name='ViT-B-16-SigLIP-512', checkpoint='open_clip:webli'),
-    class_embeddings=dict(vocabulary='ade20k_150'))  # nothing is trained: no need for the 316 classes
+model = dict(encoder=dict(model_name='ViT-B-16-SigLIP-512', checkpoint='open_clip:webli'))

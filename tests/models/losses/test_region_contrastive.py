@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from densevlm_mm.models.losses import RegionContrastiveLoss
+from densevlm_mm.models.losses import RegionContrastiveLoss, region_contrastive
 
 TAU = 0.5
 
@@ -85,6 +85,19 @@ def test_no_region_gives_zero_with_gradient() -> None:
     out["loss"].backward()
     assert out["loss"].item() == 0
     assert out["accuracy"].item() == 0
+
+
+def test_two_processes_have_the_sample_and_the_loss_of_one_with_all_regions(monkeypatch) -> None:
+    inputs, loss = random_inputs(), RegionContrastiveLoss(num_classes=6, temperature=TAU)
+    whole = loss(**inputs, step=2)["loss"]
+    appears = torch.zeros(9).index_fill_(0, inputs["labels"], 1.0)
+    monkeypatch.setattr(region_contrastive, "all_reduce", lambda tensor, op: tensor.copy_(appears))
+    monkeypatch.setattr(region_contrastive, "mean_over_processes", lambda count: torch.tensor(6 * 6 / 2))
+    parts = []
+    for rows in (slice(0, 2), slice(2, None)):  # unevenly spread
+        part = dict(features=inputs["features"][rows], text=inputs["text"], labels=inputs["labels"][rows])
+        parts.append(loss(**part, step=2)["loss"])
+    assert sum(parts).item() / 2 == pytest.approx(whole.item(), rel=1e-5)  # as DDP averages
 
 
 @pytest.mark.parametrize("options", [dict(num_classes=1), dict(temperature=0.0), dict(seed=-1)])

@@ -49,8 +49,9 @@ def read_image_words(path: str | Path) -> Iterator[tuple[str, list[str]]]:
             words: Any = entry.get("words") if isinstance(entry, dict) else None
             is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
             if not is_list or not isinstance(entry.get("image"), str | int):
-                raise ValueError(f'{path}, line {number}: expected {{"image": "name", "words": ["dog", ...]}}, got '
-                                 f"{line.strip()[:80]}")  # fmt: skip
+                raise ValueError(
+                    f'{path}, line {number}: expected {{"image": "...", "words": ["dog", ...]}}, got {line[:60]}'
+                )
             yield str(entry["image"]), words
 
 

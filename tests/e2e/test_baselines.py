@@ -1,0 +1,108 @@
+"""Every baseline and ablation of configs/tiny takes real steps on a small world; one of them is resumed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from densevlm_mm.apis import build_runner, check_inputs, enable_resume, load_experiment
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDENT, TEACHER = (f"densevlm_mm/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
+BASELINES = (
+    "clipself",
+    "clipself_proposals",
+    "crop_features",
+    "crop_logits",
+    "densevlm_proposals",
+    "densevlm_theta00",
+    "densevlm_unrefined_teacher",
+    "region_clip",
+    "region_clip_boxes",
+)
+
+
+@pytest.fixture(scope="module")
+def region_file(run_tool, tiny_world: Path) -> Path:
+    """Pseudo labels of the first 12 images, made by the tool that makes them for users."""
+    out = tiny_world / "annotations/pseudo_labels_train.json"
+    loaders = ("train_dataloader.dataset.dataset", "val_dataloader.dataset")
+    options = [*(f"{loader}.data_root={tiny_world}" for loader in loaders), "train_dataloader.num_workers=0"]
+    options += ["train_dataloader.persistent_workers=False", "train_dataloader.dataset.dataset.indices=12"]
+    work_dir = ["--work-dir", tiny_world / "pseudo_labels"]
+    run_tool("pseudo_labels.py", "configs/tiny/densevlm.py", out, *work_dir, "--cfg-options", *options)
+    return out
+
+
+@pytest.fixture
+def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
+    """Train a tiny config for three iterations of four images; returns the last checkpoint."""
+    monkeypatch.chdir(ROOT)
+
+    def run(name: str, work_dir: str = "run", resume: str | None = None, **options: object) -> dict:
+        settings = {
+            "train_dataloader.dataset.dataset.data_root": str(tiny_world),
+            "val_dataloader.dataset.data_root": str(tiny_world),
+            "train_dataloader.dataset.dataset.indices": 12,
+            "train_dataloader.batch_size": 4,
+            "train_dataloader.num_workers": 0,
+            "train_dataloader.persistent_workers": False,
+            "train_cfg.val_interval": 9,
+            "param_scheduler.0.end": 1,
+            "default_hooks.logger.interval": 1,
+            "default_hooks.checkpoint.interval": 1,
+            **options,
+        }
+        cfg = load_experiment(f"configs/tiny/{name}.py", settings, str(tmp_path / work_dir))
+        cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]  # TensorBoard takes seconds to import
+        enable_resume(cfg, resume)
+        check_inputs(cfg, "train")
+        cfg.experiment_name = f"{tmp_path.name}_{work_dir}"
+        build_runner(cfg).train()
+        return torch.load(tmp_path / work_dir / "iter_3.pth", weights_only=True)
+
+    return run
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baseline_changes_the_blocks_and_nothing_else(name: str, train, region_file) -> None:
+    options = {}
+    if name == "densevlm_unrefined_teacher":  # of which only the refined version lies in the repository
+        options["default_hooks.teacher.teacher.checkpoint"] = TEACHER
+    checkpoint = train(name, **options)
+    initial, trained = checkpoint["weight_ensemble"]["initial_state_dict"], checkpoint["state_dict"]
+    changed = {key for key, start in initial.items() if not torch.equal(start, trained[key])}
+    projection = {key for key in changed if key.startswith("loss_module.projection")}
+    assert bool(projection) == (name == "crop_features")
+    assert changed - projection
+    assert all(key.startswith("encoder.visual.trunk.blocks.") for key in changed - projection)
+    assert all(value.isfinite().all() for value in trained.values() if value.is_floating_point())
+
+
+def test_region_clip_resumes_exactly_with_the_same_classes_drawn(train, tmp_path) -> None:
+    # Fewer classes than the vocabulary has, so that some are drawn.
+    whole = train("region_clip_boxes", "whole", **{"model.loss.num_classes": 14})
+    resumed = train(
+        "region_clip_boxes", "resumed", str(tmp_path / "whole/iter_1.pth"), **{"model.loss.num_classes": 14}
+    )
+    for part in ("state_dict", "optimizer"):
+        torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
+
+
+def test_an_unknown_category_stops_before_the_first_step(train, tmp_path, tiny_world) -> None:
+    import json
+
+    content = json.loads((tiny_world / "annotations/instances_train.json").read_text())
+    content["categories"][0]["name"] = "boats"
+    (tmp_path / "regions.json").write_text(json.dumps(content))
+    options = {"train_dataloader.dataset.dataset.region_file": str(tmp_path / "regions.json")}
+    with pytest.raises(ValueError, match=r"'boats' is not among the 32 classes; close to it: 'boat'"):
+        train("region_clip_boxes", **options)
+    assert not list(tmp_path.rglob("*.pth"))
+
+
+def test_a_teacher_of_another_architecture_than_its_weights_stops_before_the_first_step(train, tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"tiny_scenes_student\.safetensors"):
+        train("crop_logits", **{"default_hooks.teacher.teacher.checkpoint": STUDENT})
+    assert not list(tmp_path.rglob("*.pth"))
