@@ -119,7 +119,8 @@ def main() -> None:
     """Write the file, and say how many regions it has."""
     args = parse_args()
     with exit_on_user_error("tools/pseudo_labels.py"):
-        cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)
+        work_dir = args.work_dir or "work_dirs/pseudo_labels"
+        cfg = load_experiment(args.config, args.cfg_options, work_dir, args.launcher)
         check_inputs(cfg, "train")
         content = pseudo_labels(*prepare(cfg, args.dtype), args.temperature, args.threshold)
         Path(args.out).write_text(json.dumps(content))

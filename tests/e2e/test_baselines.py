@@ -1,5 +1,6 @@
 """Every baseline and ablation of configs/tiny takes real steps on a small world; one of them is resumed."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,12 +44,10 @@ def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
     def run(name: str, work_dir: str = "run", resume: str | None = None, **options: object) -> dict:
         settings = {
             "train_dataloader.dataset.dataset.data_root": str(tiny_world),
-            "val_dataloader.dataset.data_root": str(tiny_world),
             "train_dataloader.dataset.dataset.indices": 12,
             "train_dataloader.batch_size": 4,
             "train_dataloader.num_workers": 0,
             "train_dataloader.persistent_workers": False,
-            "train_cfg.val_interval": 9,
             "param_scheduler.0.end": 1,
             "default_hooks.logger.interval": 1,
             "default_hooks.checkpoint.interval": 1,
@@ -56,6 +55,7 @@ def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
         }
         cfg = load_experiment(f"configs/tiny/{name}.py", settings, str(tmp_path / work_dir))
         cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]  # TensorBoard takes seconds to import
+        cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
         enable_resume(cfg, resume)
         check_inputs(cfg, "train")
         cfg.experiment_name = f"{tmp_path.name}_{work_dir}"
@@ -63,6 +63,19 @@ def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
         return torch.load(tmp_path / work_dir / "iter_3.pth", weights_only=True)
 
     return run
+
+
+def test_pseudo_labels_are_regions_in_source_pixels_with_all_categories(region_file) -> None:
+    content = json.loads(region_file.read_text())
+    assert len(content["images"]) == 12
+    assert [category["isthing"] for category in content["categories"]] == [1] * 20 + [0] * 12
+    assert content["annotations"]
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        assert min(x, y) >= 0
+        assert max(x + width, y + height) <= 64
+        assert 16 <= min(width, height) <= max(width, height) <= 32  # cells of 2 to 4 a side
+        assert 0.3 < annotation["score"] <= 1
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -91,8 +104,6 @@ def test_region_clip_resumes_exactly_with_the_same_classes_drawn(train, tmp_path
 
 
 def test_an_unknown_category_stops_before_the_first_step(train, tmp_path, tiny_world) -> None:
-    import json
-
     content = json.loads((tiny_world / "annotations/instances_train.json").read_text())
     content["categories"][0]["name"] = "boats"
     (tmp_path / "regions.json").write_text(json.dumps(content))
