@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
-from typing import Any
 
 from mmengine import fileio
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
 from densevlm_mm.datasets.region_files import load_region_file
-from densevlm_mm.datasets.unlabeled_images import UnlabeledImageDataset
+from densevlm_mm.datasets.unlabeled_images import IMAGE_EXTENSIONS, UnlabeledImageDataset
 from densevlm_mm.registry import DATASETS
 
 
@@ -34,8 +33,14 @@ class RegionProposalDataset(UnlabeledImageDataset):
         data_root: root of ``source``, ``region_file`` and ``data_prefix``.
         data_prefix: see :class:`UnlabeledImageDataset`.
         pipeline: transforms.
-        backend_args: arguments of mmengine's file backend for the lists.
-        **kwargs: further arguments of :class:`UnlabeledImageDataset`.
+        on_error: see :class:`UnlabeledImageDataset`, like the arguments that follow.
+        max_skipped: most unreadable images that are tolerated with ``skip``.
+        extensions: what counts as an image in a folder.
+        indices: the first so many images with regions (int), or these (sequence).
+        serialize_data: keep the list as one buffer that the workers share.
+        test_mode: as in ``BaseDataset``.
+        lazy_init: leave reading the files for later.
+        backend_args: arguments of mmengine's file backend for both files.
 
     Raises:
         ValueError: the region file is malformed, or belongs to other images.
@@ -57,8 +62,14 @@ class RegionProposalDataset(UnlabeledImageDataset):
         data_root: str = "",
         data_prefix: dict | None = None,
         pipeline: Sequence[dict | Callable] = (),
+        on_error: str = "raise",
+        max_skipped: int = 100,
+        extensions: Sequence[str] = IMAGE_EXTENSIONS,
+        indices: int | Sequence[int] | None = None,
+        serialize_data: bool = True,
+        test_mode: bool = False,
+        lazy_init: bool = False,
         backend_args: dict | None = None,
-        **kwargs: Any,
     ) -> None:
         if min_size < 0:
             raise ValueError(f"min_size is a side in pixels, not {min_size}")
@@ -66,7 +77,18 @@ class RegionProposalDataset(UnlabeledImageDataset):
         self.min_size = min_size
         self.min_score = min_score
         super().__init__(
-            source, data_root, data_prefix=data_prefix, pipeline=pipeline, backend_args=backend_args, **kwargs
+            source,
+            data_root,
+            data_prefix,
+            pipeline,
+            on_error=on_error,
+            max_skipped=max_skipped,
+            extensions=extensions,
+            indices=indices,
+            serialize_data=serialize_data,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            backend_args=backend_args,
         )
 
     def load_data_list(self) -> list[dict]:

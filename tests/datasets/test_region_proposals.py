@@ -56,11 +56,12 @@ def test_images_without_regions_are_left_out(root):
 
 
 def test_the_draw_depends_on_seed_epoch_and_image_alone(root):
-    def ids(epoch, seed=0):
-        dataset = SeededDataset(make(root))
+    datasets = [SeededDataset(make(root)) for _ in range(2)]
+
+    def ids(epoch, seed=0, dataset=datasets[0]):
         return dataset[SampleIndex(0, epoch, seed)]["data_samples"].regions.cell_ids.tolist()
 
-    assert ids(0) == ids(0)
+    assert ids(0) == ids(0, dataset=datasets[1]) == ids(0)
     assert len(set(ids(0))) == 3
     assert ids(0) == sorted(ids(0))
     assert len({tuple(ids(epoch)) for epoch in range(6)}) > 1

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from densevlm_mm.apis import build_runner, check_inputs, enable_resume, load_experiment
+from densevlm_mm.models.encoders import DenseImageEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDENT, TEACHER = (f"densevlm_mm/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
@@ -79,7 +80,7 @@ def test_pseudo_labels_are_regions_in_source_pixels_with_all_categories(region_f
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baseline_changes_the_blocks_and_nothing_else(name: str, train, region_file) -> None:
+def test_baseline_changes_the_blocks_and_nothing_else(name: str, train, region_file, tmp_path) -> None:
     options = {}
     if name == "densevlm_unrefined_teacher":  # of which only the refined version lies in the repository
         options["default_hooks.teacher.teacher.checkpoint"] = TEACHER
@@ -90,6 +91,9 @@ def test_baseline_changes_the_blocks_and_nothing_else(name: str, train, region_f
     assert bool(projection) == (name == "crop_features")
     assert changed - projection
     assert all(key.startswith("encoder.visual.trunk.blocks.") for key in changed - projection)
+    # What the loss learned beside the encoder is no part of the encoder.
+    encoder = DenseImageEncoder("TinyScenes-S", str(tmp_path / "run/iter_3.pth"))
+    assert encoder.dense(torch.zeros(1, 3, 64, 64)).shape == (1, 128, 8, 8)
     assert all(value.isfinite().all() for value in trained.values() if value.is_floating_point())
 
 

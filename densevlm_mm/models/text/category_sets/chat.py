@@ -1,5 +1,6 @@
 """Things and stuff by a language model behind an OpenAI-compatible chat endpoint."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -81,7 +82,7 @@ class ChatClassifier:
                 problem = f"HTTP status {error.code} ({error.reason})"
                 if error.code not in _RETRIED_STATUS:
                     break
-            except (OSError, ValueError) as error:
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 problem = str(error)
         raise ValueError(f"the chat endpoint {self.url} did not tell the kinds of {words[0]!r} ...: {problem}")
 

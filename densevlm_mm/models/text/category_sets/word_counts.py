@@ -62,9 +62,11 @@ def load_synonyms(path: str | Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is something else, or words lead back to themselves.
+        ValueError: If it is something else, a word is empty, or words lead back to themselves.
     """
     mapping = {normalize_word(word): normalize_word(target) for word, target in load_word_map(path).items()}
+    if "" in mapping or "" in mapping.values():
+        raise ValueError(f"{path}: nothing is left of a word without its article and punctuation")
     resolved = {}
     for word in mapping:
         seen, target = [word], mapping[word]

@@ -1,6 +1,8 @@
+import contextlib
 import json
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -22,6 +24,7 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests: list[dict] = []
         self.queued: list[tuple[int, dict | str]] = []
+        self.delays: list[float] = []
 
     @property
     def url(self) -> str:
@@ -34,12 +37,14 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append(dict(path=self.path, key=self.headers["Authorization"], **body))
         words = json.loads(body["messages"][-1]["content"])
         right = completion(json.dumps({word: KINDS[word] for word in words}))
+        time.sleep(self.server.delays.pop(0) if self.server.delays else 0)
         status, answer = self.server.queued.pop(0) if self.server.queued else (200, right)
         content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(BrokenPipeError):  # who did not wait for the answer
+            self.wfile.write(content)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -84,6 +89,12 @@ def test_words_are_asked_in_batches_with_the_key(endpoint) -> None:
 def test_failures_and_unusable_answers_are_asked_again(endpoint, failure) -> None:
     endpoint.queued = [failure]
     assert classifier(endpoint).classify(["dog", "sky"]) == dict(dog="thing", sky="stuff")
+    assert len(endpoint.requests) == 2
+
+
+def test_an_answer_that_does_not_come_in_time_is_asked_again(endpoint) -> None:
+    endpoint.delays = [0.6]
+    assert classifier(endpoint, timeout=0.2).classify(["dog"]) == dict(dog="thing")
     assert len(endpoint.requests) == 2
 
 

@@ -68,6 +68,11 @@ def test_other_errors_name_the_file(tmp_path) -> None:
     loop.write_text('{"a": "b", "b": "a"}')
     with pytest.raises(ValueError, match="leads back to itself"):
         load_synonyms(loop)
+    loop.write_text('{"automobile": "the"}')
+    assert load_synonyms(loop) == dict(automobile="the")  # only an article before a word is one
+    loop.write_text('{"automobile": "..."}')
+    with pytest.raises(ValueError, match="nothing is left"):
+        load_synonyms(loop)
     loop.write_text('{"a": 1}')
     with pytest.raises(ValueError, match="JSON object of words"):
         load_synonyms(loop)
