@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,8 @@ def _image_key(region: dict, path: str) -> Hashable:
 
 def _checked_bbox(region: dict, path: str) -> Sequence[float]:
     bbox = region.get("bbox")
-    if not isinstance(bbox, list) or len(bbox) != 4 or not np.isfinite(bbox).all() or min(bbox[2:]) < 0:
+    is_box = isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(v, int | float) and isfinite(v) for v in bbox)
+    if not is_box or min(bbox[2:]) < 0:
         raise ValueError(
             f"region file {path}: bbox {bbox} of image {_image_key(region, path)!r} is not [x, y, width, height] in "
             "pixels"

@@ -118,7 +118,7 @@ class RegionProposalDataset(UnlabeledImageDataset):
                 f"no image of {self.ann_file} has a region in {path}: its images are called {images[0]['img_id']!r} "
                 f"..., those with regions {', '.join(known) or 'nothing, there are none'}"
             )
-        self._log(len(images) - len(data_list), regions.dropped, path)
+        self._log(len(images) - len(data_list), len(regions.regions) - len(data_list), regions.dropped, path)
         if regions.classes:
             self._metainfo["classes"] = regions.classes
         if regions.is_thing is not None:
@@ -133,8 +133,10 @@ class RegionProposalDataset(UnlabeledImageDataset):
                 "belongs to other images"
             )
 
-    def _log(self, num_without: int, dropped: dict[str, int], path: str) -> None:
+    def _log(self, num_without: int, num_foreign: int, dropped: dict[str, int], path: str) -> None:
         if num_without:
             print_log(f"left out {num_without} images without a region in {path}", "current", logging.WARNING)
+        if num_foreign:
+            print_log(f"{path} has regions of {num_foreign} images that are not in {self.ann_file}", "current")
         for reason, count in dropped.items():
             print_log(f"left out {count} regions of {path}: {reason}", "current", logging.WARNING)

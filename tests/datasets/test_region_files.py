@@ -60,6 +60,8 @@ def test_images_are_found_by_id_and_by_file_name(tmp_path):
         (json.dumps([dict(bbox=[0, 0, 1, 1])]), "image_id"),
         (json.dumps([region(bbox=(0, 0, -1, 1))]), r"bbox \[0, 0, -1, 1\] of image 1"),
         (json.dumps([region(bbox=(0, 0, 1))]), "bbox"),
+        (json.dumps([region(bbox=(0, 0, "a", 1))]), "bbox"),
+        ('[{"image_id": 1, "bbox": [0, 0, NaN, 1]}]', "bbox"),
         (json.dumps(dict(annotations=[region(category_id=9)], categories=CATEGORIES)), "category_id 9 of image 1"),
         (json.dumps(dict(annotations=[region(category_id=7), region()], categories=CATEGORIES)), "1 of 2 regions"),
     ],
