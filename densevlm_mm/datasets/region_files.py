@@ -138,7 +138,7 @@ def _image_key(region: dict, path: str) -> Hashable:
 
 
 def _checked_bbox(region: dict, path: str) -> Sequence[float]:
-    bbox = region.get("bbox")
+    bbox: Any = region.get("bbox")
     is_box = isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(v, int | float) and isfinite(v) for v in bbox)
     if not is_box or min(bbox[2:]) < 0:
         raise ValueError(
