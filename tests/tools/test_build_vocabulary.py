@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.models.text.category_sets import ChatClassifier
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,3 +63,20 @@ def test_someone_must_tell_things_from_stuff(run, files, capsys) -> None:
     with pytest.raises(SystemExit):
         run(files / "words.jsonl", files / "mine.json")
     assert "--wordnet" in capsys.readouterr().err
+
+
+def test_the_endpoint_is_asked_for_what_the_file_does_not_know(run, files, monkeypatch) -> None:
+    asked = []
+
+    def answer(self: ChatClassifier, words: list[str]) -> dict:
+        asked.append((self.url, self.model, self._headers["Authorization"], words))
+        return dict(choices=[dict(message=dict(content=json.dumps(dict.fromkeys(words, "stuff"))))])
+
+    monkeypatch.setattr(ChatClassifier, "_post", answer)
+    monkeypatch.setenv("MY_KEY", "secret")
+    chat = ["--chat-url", "http://localhost:1/v1", "--chat-model", "tiny", "--chat-key-env", "MY_KEY"]
+    out = files / "mine.json"
+    run(files / "words.jsonl", out, "--kinds", files / "kinds.json", "--min-images", 3, *chat)
+    assert asked == [("http://localhost:1/v1/chat/completions", "tiny", "Bearer secret", ["automobile", "idea"])]
+    assert Vocabulary.load(out).classes == ("dog", "sky", "automobile", "idea")
+    assert "secret" not in out.with_suffix(".report.json").read_text()
