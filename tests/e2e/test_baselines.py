@@ -1,4 +1,4 @@
-"""Every baseline and ablation of configs/tiny takes real steps on a small world; one of them is resumed."""
+"""Baselines and ablations take real steps on a small world, those of full size with small models; one is resumed."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def region_file(run_tool, tiny_world: Path) -> Path:
 
 @pytest.fixture
 def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
-    """Train a tiny config for three iterations of four images; returns the last checkpoint."""
+    """Train a config below configs/ for three iterations of four images; returns the last checkpoint."""
     monkeypatch.chdir(ROOT)
 
     def run(name: str, work_dir: str = "run", resume: str | None = None, **options: object) -> dict:
@@ -50,11 +50,12 @@ def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
             "train_dataloader.num_workers": 0,
             "train_dataloader.persistent_workers": False,
             "param_scheduler.0.end": 1,
+            "train_cfg.max_epochs": 1,
             "default_hooks.logger.interval": 1,
             "default_hooks.checkpoint.interval": 1,
             **options,
         }
-        cfg = load_experiment(f"configs/tiny/{name}.py", settings, str(tmp_path / work_dir))
+        cfg = load_experiment(f"configs/{name}.py", settings, str(tmp_path / work_dir))
         cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]  # TensorBoard takes seconds to import
         cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
         enable_resume(cfg, resume)
@@ -84,7 +85,7 @@ def test_baseline_changes_the_blocks_and_nothing_else(name: str, train, region_f
     options = {}
     if name == "densevlm_unrefined_teacher":  # of which only the refined version lies in the repository
         options["default_hooks.teacher.teacher.checkpoint"] = TEACHER
-    checkpoint = train(name, **options)
+    checkpoint = train(f"tiny/{name}", **options)
     initial, trained = checkpoint["weight_ensemble"]["initial_state_dict"], checkpoint["state_dict"]
     changed = {key for key, start in initial.items() if not torch.equal(start, trained[key])}
     projection = {key for key in changed if key.startswith("loss_module.projection")}
@@ -97,11 +98,51 @@ def test_baseline_changes_the_blocks_and_nothing_else(name: str, train, region_f
     assert all(value.isfinite().all() for value in trained.values() if value.is_floating_point())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clipself/clipself_coco_eva02_b16",
+        "clipself/clipself_coco_eva02_b16_proposals",
+        "clipself/crop_features_coco_eva02_b16",
+        "clipself/crop_logits_coco_eva02_b16",
+        "densevlm/pretrain_coco_proposals",
+        "region_clip/region_clip_coco_eva02_b16",
+    ],
+)
+def test_full_size_config_trains_small_models(name: str, train, region_file) -> None:
+    dataset, teacher = "train_dataloader.dataset.dataset", "default_hooks.teacher.teacher"
+    options = {
+        "model.encoder.model_name": "TinyScenes-S",
+        "model.encoder.checkpoint": STUDENT,
+        "model.class_embeddings.vocabulary": "tiny_scenes",
+        "model.class_embeddings.templates": "plain",
+        "model.test_class_embeddings.vocabulary": "tiny_scenes",
+        "model.test_class_embeddings.templates": "plain",
+        f"{dataset}.source": "annotations/instances_train.json",
+        f"{dataset}.data_prefix.img": "train",
+        f"{dataset}.pipeline.1.size": 64,
+        f"{dataset}.pipeline.3.size": 64,
+    }
+    if not name.startswith("region_clip/"):
+        same = name.startswith("clipself/clipself")
+        options[f"{teacher}.model_name"] = "TinyScenes-S" if same else "TinyScenes-T"
+        options[f"{teacher}.checkpoint"] = STUDENT if same else TEACHER
+    if "crop_features" in name:
+        options["model.loss.projection"] = (128, 128)
+    if "proposals" in name or name.startswith("region_clip/"):
+        options[f"{dataset}.region_file"] = str(region_file)
+    if name.startswith("densevlm/"):
+        options["default_hooks.teacher.input_size"] = 64
+    checkpoint = train(name, **options)
+    trained, initial = checkpoint["state_dict"], checkpoint["weight_ensemble"]["initial_state_dict"]
+    assert any(not torch.equal(start, trained[key]) for key, start in initial.items() if key.startswith("encoder."))
+
+
 def test_region_clip_resumes_exactly_with_the_same_classes_drawn(train, tmp_path) -> None:
     # Fewer classes than the vocabulary has, so that some are drawn.
-    whole = train("region_clip_boxes", "whole", **{"model.loss.num_classes": 14})
+    whole = train("tiny/region_clip_boxes", "whole", **{"model.loss.num_classes": 14})
     resumed = train(
-        "region_clip_boxes", "resumed", str(tmp_path / "whole/iter_1.pth"), **{"model.loss.num_classes": 14}
+        "tiny/region_clip_boxes", "resumed", str(tmp_path / "whole/iter_1.pth"), **{"model.loss.num_classes": 14}
     )
     for part in ("state_dict", "optimizer"):
         torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
@@ -113,11 +154,11 @@ def test_an_unknown_category_stops_before_the_first_step(train, tmp_path, tiny_w
     (tmp_path / "regions.json").write_text(json.dumps(content))
     options = {"train_dataloader.dataset.dataset.region_file": str(tmp_path / "regions.json")}
     with pytest.raises(ValueError, match=r"'boats' is not among the 32 classes; close to it: 'boat'"):
-        train("region_clip_boxes", **options)
+        train("tiny/region_clip_boxes", **options)
     assert not list(tmp_path.rglob("*.pth"))
 
 
 def test_a_teacher_of_another_architecture_than_its_weights_stops_before_the_first_step(train, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"tiny_scenes_student\.safetensors"):
-        train("crop_logits", **{"default_hooks.teacher.teacher.checkpoint": STUDENT})
+        train("tiny/crop_logits", **{"default_hooks.teacher.teacher.checkpoint": STUDENT})
     assert not list(tmp_path.rglob("*.pth"))
