@@ -9,7 +9,9 @@ from densevlm_mm.datasets.transforms.seg_labels import LoadSegLabels
 from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
 from densevlm_mm.engine.hooks.seg_visualization import LegendSegVisualizationHook
 from densevlm_mm.evaluation.ov_iou_metric import OpenVocabularyIoUMetric
+from densevlm_mm.models.decode_heads import MaskPooledRecognition, OpenVocabularySANHead
 from densevlm_mm.models.mean_score_tta import MeanScoreTTAModel
+from densevlm_mm.models.segmentors import OpenVocabularySAN, SANTextClassifier, TowerTaps
 from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
 
 __all__ = [
@@ -17,8 +19,13 @@ __all__ = [
     "LegendSegVisualizationHook",
     "LegendSegVisualizer",
     "LoadSegLabels",
+    "MaskPooledRecognition",
     "MeanScoreTTAModel",
     "OpenVocabularyIoUMetric",
+    "OpenVocabularySAN",
+    "OpenVocabularySANHead",
     "PascalContext459Dataset",
+    "SANTextClassifier",
     "TinyScenesSegDataset",
+    "TowerTaps",
 ]

@@ -39,13 +39,14 @@ def use_checkpoint(cfg: Config, path: str) -> None:
 
     Args:
         cfg: The experiment, changed in place.
-        path: The file.
+        path: The file, or the name of published weights, ``open_clip:<tag>`` or ``hf-hub:<org>/<repository>``.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file holds encoder weights and the config's model is not built around an encoder.
     """
-    if is_runner_checkpoint(path):
+    is_name = path.startswith(("open_clip:", "hf-hub:"))
+    if not is_name and is_runner_checkpoint(path):
         cfg.load_from = path
         return
     encoder = cfg.model.get("encoder")
@@ -55,7 +56,7 @@ def use_checkpoint(cfg: Config, path: str) -> None:
             "encoder "
             "with a config from configs/densevlm/."
         )
-    has_text_tower = any(not name.startswith("visual.") for name in read_state_dict(path))
+    has_text_tower = is_name or any(not name.startswith("visual.") for name in read_state_dict(path))
     if not has_text_tower:
         for key in ("class_embeddings", "test_class_embeddings"):
             embeddings = cfg.model.get(key)

@@ -46,7 +46,7 @@ def _dataset_paths(node: Any) -> Iterator[str]:
     if not isinstance(node, dict):
         return
     root = Path(node.get("data_root") or "")
-    for key in ("source", "ann_file"):
+    for key in ("source", "ann_file", "region_file"):
         if isinstance(node.get(key), str) and node[key]:
             yield str(root / node[key])
     prefixes = node.get("data_prefix")

@@ -3,6 +3,7 @@
 from densevlm_mm.datasets import transforms
 from densevlm_mm.datasets.collate import skip_none_collate
 from densevlm_mm.datasets.panoptic_regions import PanopticRegionDataset
+from densevlm_mm.datasets.region_proposals import RegionProposalDataset
 from densevlm_mm.datasets.samplers import ResumableSampler, SampleIndex
 from densevlm_mm.datasets.seeded import SeededDataset
 from densevlm_mm.datasets.structures import RegionDataSample
@@ -11,6 +12,7 @@ from densevlm_mm.datasets.unlabeled_images import UnlabeledImageDataset
 __all__ = [
     "PanopticRegionDataset",
     "RegionDataSample",
+    "RegionProposalDataset",
     "ResumableSampler",
     "SampleIndex",
     "SeededDataset",

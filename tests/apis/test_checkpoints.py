@@ -43,6 +43,15 @@ def test_encoder_weights_take_the_encoders_place(tmp_path, with_text) -> None:
     assert "checkpoint" not in cfg.model.test_class_embeddings
 
 
+@pytest.mark.parametrize("name", ["open_clip:laion2b_s34b_b88k", "hf-hub:timm/some_model"])
+def test_names_of_published_weights_take_the_encoders_place(name) -> None:
+    cfg = config()
+    use_checkpoint(cfg, name)
+    assert cfg.load_from is None
+    assert cfg.model.encoder.checkpoint == name
+    assert "checkpoint" not in cfg.model.class_embeddings
+
+
 def test_missing_checkpoint_and_model_without_encoder(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.pth"):
         use_checkpoint(config(), str(tmp_path / "none.pth"))

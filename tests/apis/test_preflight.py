@@ -49,6 +49,13 @@ def test_names_that_are_no_files_are_left_to_the_loader(tmp_path) -> None:
         check_inputs(cfg, "test")
 
 
+def test_the_file_of_regions_is_looked_for(tmp_path) -> None:
+    cfg = experiment(tmp_path)
+    cfg.train_dataloader.dataset.dataset.region_file = "pseudo_labels_train2017.json"
+    with pytest.raises(MissingInputsError, match=r"(?s)pseudo_labels_train2017\.json.*tools/pseudo_labels\.py"):
+        check_inputs(cfg, "train")
+
+
 def test_class_embeddings_given_as_a_file_are_looked_for(tmp_path) -> None:
     cfg = experiment(tmp_path, class_embeddings=dict(file=str(tmp_path / "set.safetensors")))
     with pytest.raises(MissingInputsError, match=r"set\.safetensors"):

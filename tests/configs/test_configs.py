@@ -1,5 +1,6 @@
 """Every pretraining config can be read, and what it names exists and fits together."""
 
+from functools import cache
 from pathlib import Path
 
 import open_clip
@@ -11,17 +12,22 @@ from open_clip.pretrained import get_pretrained_cfg
 from densevlm_mm.models.encoders.architecture import resolve_architecture
 from densevlm_mm.models.encoders.towers import adapter_for
 from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
-# Detectors and segmentors have tests of their own.
-OTHER_TASKS = {"fvit", "san", "cat_seg"}
+FOLDERS = ("densevlm", "clipself", "region_clip", "tiny")
+OTHER_MODELS = ("fvit", "cat_seg", "san")  # of configs/tiny
 CONFIGS = sorted(
     path
-    for path in (ROOT / "configs").rglob("*.py")
-    if "_base_" not in path.parts
-    and path.parent.name not in OTHER_TASKS
-    and not path.stem.startswith(tuple(OTHER_TASKS))
+    for folder in FOLDERS
+    for path in (ROOT / "configs" / folder).glob("*.py")
+    if not path.stem.startswith(OTHER_MODELS)
 )
+
+
+@cache
+def load(path: Path) -> Config:
+    return Config.fromfile(str(path))
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +44,10 @@ def stride_of(model_name: str, known: dict[str, int]) -> int:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_config_names_what_exists(path: Path, strides: dict[str, int]) -> None:
-    cfg = Config.fromfile(str(path))
-    encoders = [cfg.model.encoder, cfg.default_hooks.teacher.teacher]
-    for encoder in encoders:
+    cfg = load(path)
+    hook = cfg.default_hooks.teacher
+    teacher = hook.get("teacher")  # none where labels come with the regions
+    for encoder in filter(None, (cfg.model.encoder, teacher)):
         assert encoder.model_name in open_clip.list_models()
         if encoder.checkpoint.startswith("open_clip:"):
             assert get_pretrained_cfg(encoder.model_name, encoder.checkpoint.removeprefix("open_clip:"))
@@ -61,20 +68,59 @@ def test_config_names_what_exists(path: Path, strides: dict[str, int]) -> None:
     assert cfg.val_dataloader == cfg.test_dataloader
     assert cfg.val_dataloader.dataset.vocabulary in vocabularies
 
-    teacher_size = cfg.default_hooks.teacher.get("input_size")
+    teacher_size = hook.get("input_size")
     if teacher_size is not None:
-        assert teacher_size % stride_of(cfg.default_hooks.teacher.teacher.model_name, strides) == 0
+        assert teacher_size % stride_of(teacher.model_name, strides) == 0
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_hook_writes_what_the_loss_asks_for(path: Path) -> None:
+    cfg = load(path)
+    hook, loss = cfg.default_hooks.teacher, dict(cfg.model.loss)
+    dataset = cfg.train_dataloader.dataset.dataset
+    regions = {step.type for step in dataset.pipeline} & {"GridRegions", "ProposalRegions"}
+    assert regions == {"ProposalRegions" if dataset.type == "RegionProposalDataset" else "GridRegions"}
+    written = {
+        "RegionRetrievalHook": {"teacher_logits"},
+        "CropTeacherHook": {"teacher_features"} | ({"teacher_logits"} if hook.get("with_logits") else set()),
+        "RegionLabelHook": {"labels"} if dataset.type == "RegionProposalDataset" else set(),
+    }[hook.type]
+    asked = set(MODELS.get(loss.pop("type")).inputs)
+    assert asked - {"text", "thing_mask", "step"} <= written
+    projection = loss.get("projection")
+    if hook.type == "CropTeacherHook" and "teacher_features" in asked:
+        names = cfg.model.encoder.model_name, hook.teacher.model_name
+        widths = tuple(open_clip.get_model_config(name)["embed_dim"] for name in names)
+        assert (widths == tuple(projection)) if projection else (names[0] == names[1])
+
+
+def test_rows_of_table_3_are_four() -> None:
+    names = ("pretrain_coco_row1", "pretrain_coco_row2", "pretrain_coco_row3", "pretrain_coco")
+    losses = [load(ROOT / f"configs/densevlm/{name}.py").model.loss for name in names]
+    assert [(loss.thing_contrast, loss.stuff_contrast) for loss in losses] == [
+        ("all", "all"), ("things", "stuff"), ("all", "stuff"), ("things", "all"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in CONFIGS if path.stem.startswith("eval_")], ids=lambda path: path.stem
+)
+def test_evaluation_builds_no_embeddings_that_it_does_not_use(path: Path) -> None:
+    model = load(path).model
+    if path.stem == "eval_ade20k":  # of trained encoders, whose checkpoints stand for any training vocabulary
+        return
+    assert model.class_embeddings.vocabulary == model.test_class_embeddings.vocabulary
 
 
 def test_dataset_vocabulary_is_the_one_regions_are_classified_into() -> None:
     for path in CONFIGS:
-        cfg = Config.fromfile(str(path))
+        cfg = load(path)
         tested = cfg.model.get("test_class_embeddings") or cfg.model.class_embeddings
         assert tested.vocabulary == cfg.test_dataloader.dataset.vocabulary, path
 
 
 def test_published_config_reads_its_oddities() -> None:
-    cfg = Config.fromfile(str(ROOT / "configs/densevlm/pretrain_coco_published.py"))
+    cfg = load(ROOT / "configs/densevlm/pretrain_coco_published.py")
     embeddings = cfg.model.class_embeddings
     assert Vocabulary.load(embeddings.vocabulary).with_num_things(embeddings.num_things).num_things == 203
     assert embeddings.normalization == "prompt"

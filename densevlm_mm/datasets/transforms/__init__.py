@@ -1,10 +1,11 @@
-"""Pipeline transforms: image to canvas, grid regions, annotated regions, packing."""
+"""Pipeline transforms: image to canvas, grid regions, given regions, annotated regions, packing."""
 
 from densevlm_mm.datasets.transforms.formatting import PackRegionInputs
 from densevlm_mm.datasets.transforms.geometry import PadToSquare, ResizeLongestSide
 from densevlm_mm.datasets.transforms.grid_regions import GridRegions, cell_boxes, cell_table, grid_pairs, num_cells
 from densevlm_mm.datasets.transforms.loading import LoadImage, UnreadableImageError
 from densevlm_mm.datasets.transforms.panoptic import LoadPanopticRegions
+from densevlm_mm.datasets.transforms.proposal_regions import ProposalRegions
 
 __all__ = [
     "GridRegions",
@@ -12,6 +13,7 @@ __all__ = [
     "LoadPanopticRegions",
     "PackRegionInputs",
     "PadToSquare",
+    "ProposalRegions",
     "ResizeLongestSide",
     "UnreadableImageError",
     "cell_boxes",

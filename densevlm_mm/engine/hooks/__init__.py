@@ -1,8 +1,9 @@
-"""Hooks: the teacher, the weight ensemble, strict checkpoints, seeds, throughput."""
+"""Hooks: the teacher, labels in its place, the weight ensemble, strict checkpoints, seeds, throughput."""
 
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
+from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
@@ -14,6 +15,7 @@ __all__ = [
     "CropTeacherHook",
     "EncoderMetadataHook",
     "IterationSeedHook",
+    "RegionLabelHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",
     "RegionVisualizationHook",

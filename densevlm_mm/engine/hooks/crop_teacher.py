@@ -4,10 +4,12 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from mmengine.runner import Runner
 from torch import Tensor
 from torchvision.ops import roi_align
 
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
+from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.models.layers import text_similarity
 from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.registry import HOOKS
@@ -18,6 +20,7 @@ class CropTeacherHook(RegionTeacherHook):
     """Write ``regions.teacher_features``, the teacher's global embedding (R, D) of every region's image crop.
 
     With the initial student as teacher and :class:`FeatureDistillationLoss` this is CLIPSelf (arXiv 2310.01403).
+    A teacher of another embedding space needs the loss's ``projection``, which is checked before the first step.
     ``with_logits`` adds ``regions.teacher_logits`` (R, K), so that :class:`DecoupledAlignmentLoss` can learn from crops
     (Table 2).
 
@@ -45,6 +48,13 @@ class CropTeacherHook(RegionTeacherHook):
                 raise ValueError(f"{name} must be positive, got {value}.")
         self.crop_size = crop_size
         self.batch_size = batch_size
+
+    def before_train(self, runner: Runner) -> None:
+        """Build the teacher, and check that the loss can compare its features with the student's."""
+        super().before_train(runner)
+        model = unwrap_model(runner.model)
+        if hasattr(model.loss_module, "check_widths"):
+            model.loss_module.check_widths(model.encoder.embed_dim, self.teacher.embed_dim)
 
     def compute_targets(self, images: Tensor, boxes_norm_xyxy: list[Tensor]) -> dict[str, Tensor]:
         """Embed the crops of all regions; see :meth:`RegionTeacherHook.compute_targets`."""

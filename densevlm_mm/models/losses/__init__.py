@@ -2,5 +2,6 @@
 
 from densevlm_mm.models.losses.decoupled_alignment import DecoupledAlignmentLoss
 from densevlm_mm.models.losses.feature_distillation import FeatureDistillationLoss
+from densevlm_mm.models.losses.region_contrastive import RegionContrastiveLoss
 
-__all__ = ["DecoupledAlignmentLoss", "FeatureDistillationLoss"]
+__all__ = ["DecoupledAlignmentLoss", "FeatureDistillationLoss", "RegionContrastiveLoss"]

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce_dict
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -37,7 +38,7 @@ class RegionPretrainer(BaseModel):
         init_cfg: Unused, for mmengine; the encoder loads its weights itself.
 
     Raises:
-        ValueError: If the loss needs class embeddings and there are none.
+        ValueError: If the loss needs class embeddings and there are none, or only one.
     """
 
     def __init__(
@@ -68,7 +69,18 @@ class RegionPretrainer(BaseModel):
                 f"{type(self.loss_module).__name__} contrasts categories: give model.class_embeddings, "
                 "for example dict(vocabulary='set_316')."
             )
+        if self.class_embeddings is not None and "text" in self.loss_module.inputs and len(self.class_embeddings) < 2:
+            raise ValueError(
+                f"vocabulary {self.class_embeddings.name!r} of model.class_embeddings has one class, "
+                f"{self.class_embeddings.classes[0]!r}: {type(self.loss_module).__name__} contrasts categories and "
+                "needs at least two."
+            )
         self._register_embeddings()
+
+    @property
+    def step(self) -> int:
+        """Number of the training iteration, as the runner counts it; 0 outside of a run."""
+        return MessageHub.get_current_instance().get_info("iter") or 0
 
     def _resolve(self, embeddings: dict | str | ClassEmbeddings | None, source: dict) -> ClassEmbeddings | None:
         if embeddings is None:
@@ -118,7 +130,7 @@ class RegionPretrainer(BaseModel):
     def loss(self, dense: Tensor, data_samples: list[RegionDataSample]) -> dict[str, Tensor]:
         """Pool the training regions and hand them to the loss together with what it asks for."""
         features_RD = pool_boxes(dense, [sample.regions.boxes_norm_xyxy for sample in data_samples])
-        arguments: dict[str, Tensor] = {}
+        arguments: dict[str, Any] = {}
         for name in self.loss_module.inputs:
             arguments[name] = self._targets(name, data_samples) if name in _TARGETS else getattr(self, name)
         return self.loss_module(features_RD, **arguments)
@@ -127,8 +139,8 @@ class RegionPretrainer(BaseModel):
         if name not in data_samples[0].regions:
             raise KeyError(
                 f"{type(self.loss_module).__name__} needs regions.{name}, which nothing wrote into the batch: add the "
-                "teacher "
-                "hook that computes it to custom_hooks (RegionRetrievalHook or CropTeacherHook)."
+                "hook that computes it to default_hooks (RegionRetrievalHook, CropTeacherHook, or RegionLabelHook for "
+                "regions with categories)."
             )
         return torch.cat([sample.regions[name] for sample in data_samples]).to(self.data_preprocessor.device)
 

@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData
 from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.engine.hooks import CropTeacherHook, RegionRetrievalHook
 from densevlm_mm.models.encoders import DenseImageEncoder
+from densevlm_mm.models.losses import FeatureDistillationLoss
 from densevlm_mm.models.pretrainers import RegionPretrainer
 
 STUDENT = dict(
@@ -106,6 +107,17 @@ def test_crops_do_not_depend_on_the_teachers_batch_size(runner) -> None:
         hook.before_train_iter(runner, 0, data)
         features.append(torch.cat([s.regions.teacher_features for s in data["data_samples"]]))
     torch.testing.assert_close(features[0], features[1], rtol=0, atol=1e-5)
+
+
+def test_features_of_another_space_need_a_projection_before_the_first_step(runner) -> None:
+    for loss, widths in ((FeatureDistillationLoss(), None), (FeatureDistillationLoss(projection=(128, 64)), 64)):
+        runner.model.loss_module = loss
+        hook = CropTeacherHook(STUDENT)
+        if widths is None:
+            hook.before_train(runner)  # the same model
+            continue
+        with pytest.raises(ValueError, match=r"projection=\(128, 64\) does not fit"):
+            hook.before_train(runner)
 
 
 def test_another_vocabulary_than_the_students_is_an_error(runner) -> None:

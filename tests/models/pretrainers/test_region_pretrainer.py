@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
@@ -130,3 +131,25 @@ def test_without_categories_no_embeddings_are_needed() -> None:
     for sample in batch["data_samples"]:
         sample.regions.teacher_features = torch.randn(len(sample.regions), 128)
     assert model(**model.data_preprocessor(batch), mode="loss")["loss"].requires_grad
+
+
+def test_one_class_cannot_be_contrasted() -> None:
+    with pytest.raises(ValueError, match=r"one class, 'class 0'"):
+        pretrainer(class_embeddings=embeddings(num_classes=1))
+
+
+def test_labels_that_came_with_the_regions_are_learned_at_the_runners_step(monkeypatch) -> None:
+    model = pretrainer(loss=dict(type="RegionContrastiveLoss", num_classes=3))
+    batch = training_batch()
+    for sample in batch["data_samples"]:
+        sample.regions.labels = torch.zeros(len(sample.regions), dtype=torch.int64)
+    data = model.data_preprocessor(batch)
+    steps = []
+    sample_classes = model.loss_module.sample_classes
+    monkeypatch.setattr(
+        model.loss_module, "sample_classes", lambda *args: (steps.append(args[2]), sample_classes(*args))[1]
+    )
+    MessageHub.get_current_instance().update_info("iter", 7)
+    model(**data, mode="loss")["loss"].backward()
+    assert steps == [7]
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.encoder.parameters())

@@ -1,0 +1,5 @@
+# SigLIP ViT-B/16 on ADE20K panoptic regions (Table 1):
+# python tools/test.py configs/densevlm/eval_ade20k_siglip_b16.py open_clip:webli
+_base_ = './eval_ade20k.py'
+
+model = dict(encoder=dict(model_name='ViT-B-16-SigLIP-512', checkpoint='open_clip:webli'))

@@ -1,0 +1,17 @@
+# Region proposals from a file instead of grid cells (Table 11).
+_base_ = './pretrain_coco.py'
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='ResizeLongestSide', size=512),
+    dict(type='ProposalRegions', max_regions=36),  # as many as the largest grid has cells
+    dict(type='PadToSquare', size=512),
+    dict(type='PackRegionInputs'),
+]
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            type='RegionProposalDataset',
+            region_file='annotations/proposals_train2017.json',
+            min_size=16,  # a patch, were the image not resized
+            pipeline=train_pipeline)))

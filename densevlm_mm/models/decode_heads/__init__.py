@@ -1,0 +1,6 @@
+"""Decode heads of the segmentors, in mmseg's registry."""
+
+from densevlm_mm.models.decode_heads.san_head import OpenVocabularySANHead
+from densevlm_mm.models.decode_heads.san_recognition import MaskPooledRecognition
+
+__all__ = ["MaskPooledRecognition", "OpenVocabularySANHead"]

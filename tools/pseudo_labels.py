@@ -1,0 +1,131 @@
+r"""Write the regions that a teacher names as a COCO json: pseudo region-text pairs for configs/region_clip.
+
+The teacher, its vocabulary, the images and their regions (grid cells or proposals) are those of a pretraining config.
+Every image is read once, with the grid of its first epoch. Regions whose highest probability does not exceed the
+threshold are left out.
+
+Examples:
+    python tools/pseudo_labels.py configs/tiny/densevlm.py data/tiny_scenes/annotations/pseudo_labels_train.json
+    python tools/pseudo_labels.py configs/densevlm/pretrain_coco_proposals.py \
+        data/coco/annotations/pseudo_labels_train2017.json --dtype bfloat16
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmengine.utils import track_iter_progress
+
+from densevlm_mm.apis import add_experiment_arguments, build_runner, check_inputs, exit_on_user_error, load_experiment
+from densevlm_mm.datasets import RegionDataSample
+from densevlm_mm.engine.hooks import RegionTeacherHook
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="pretraining config with a teacher that answers with categories")
+    parser.add_argument("out", help="json to write")
+    parser.add_argument("--threshold", type=float, default=0.3, help="least probability of a region (default: 0.3)")
+    parser.add_argument("--temperature", type=float, default=0.01, help="of the softmax over cosines (default: 0.01)")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="precision of the teacher")
+    add_experiment_arguments(parser)
+    return parser.parse_args()
+
+
+def prepare(cfg: Config, dtype: str | None) -> tuple[Runner, RegionTeacherHook]:
+    """Build the runner of a config and make its teacher ready.
+
+    Raises:
+        ValueError: If the config has no teacher that answers with categories, or runs in several processes.
+    """
+    if cfg.launcher != "none":
+        raise ValueError("run this tool in one process; train_dataloader.dataset.dataset.indices selects images")
+    cfg.train_dataloader.update(drop_last=False)
+    cfg.train_dataloader.sampler.shuffle = False
+    teacher = cfg.default_hooks.get("teacher", {})
+    if "teacher" not in teacher or (teacher.type.endswith("CropTeacherHook") and not teacher.get("with_logits")):
+        raise ValueError(
+            f"default_hooks.teacher of {cfg.filename} does not name regions: take a config with a RegionRetrievalHook, "
+            "or a CropTeacherHook with with_logits=True"
+        )
+    if dtype is not None:
+        teacher.dtype = dtype
+    runner = build_runner(cfg)
+    hook = next(hook for hook in runner.hooks if isinstance(hook, RegionTeacherHook))
+    hook.before_train(runner)
+    return runner, hook
+
+
+def named_regions(
+    sample: RegionDataSample, temperature: float, threshold: float
+) -> Iterator[tuple[list[float], int, float]]:
+    """Yield the regions that the teacher is sure of: box (x, y, width, height in source pixels), class, probability."""
+    confidence_R, label_R = (sample.regions.teacher_logits.float() / temperature).softmax(dim=-1).max(dim=-1)
+    (pad_h, pad_w), (scale_x, scale_y) = sample.pad_shape, sample.scale_factor
+    to_source = torch.tensor([pad_w / scale_x, pad_h / scale_y] * 2, dtype=torch.float64)
+    boxes_xyxy = sample.regions.boxes_norm_xyxy.double().cpu() * to_source
+    boxes_xywh = torch.cat([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], dim=1)
+    for box, label, confidence in zip(boxes_xywh.tolist(), label_R.tolist(), confidence_R.tolist(), strict=True):
+        if confidence > threshold:
+            yield [round(value, 2) for value in box], label, confidence
+
+
+def pseudo_labels(runner: Runner, hook: RegionTeacherHook, temperature: float, threshold: float) -> dict[str, Any]:
+    """Let the teacher name all regions of the training images.
+
+    Returns:
+        A COCO json: images, annotations with scores, categories (all classes of the vocabulary) with thing flags.
+    """
+    embeddings = runner.model.class_embeddings
+    loader = runner.build_dataloader(runner.cfg.train_dataloader, seed=runner.seed)
+    prefix = runner.cfg.train_dataloader.dataset.dataset
+    folder = os.path.join(prefix.get("data_root", ""), (prefix.get("data_prefix") or {}).get("img", ""))
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for batch in track_iter_progress((loader, len(loader))):
+        hook.before_train_iter(runner, 0, batch)
+        for sample in batch["data_samples"]:
+            height, width = sample.ori_shape
+            name = sample.img_id if isinstance(sample.img_id, str) else os.path.relpath(sample.img_path, folder)
+            images.append(dict(id=sample.img_id, file_name=name, height=height, width=width))
+            for bbox, label, score in named_regions(sample, temperature, threshold):
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=sample.img_id,
+                        bbox=bbox,
+                        area=bbox[2] * bbox[3],
+                        iscrowd=0,
+                        category_id=label + 1,
+                        score=round(score, 4),
+                    )
+                )
+    flags = embeddings.thing_mask.tolist() if embeddings.is_thing is not None else [None] * len(embeddings)
+    categories = [
+        dict(id=label + 1, name=name) | ({} if thing is None else dict(isthing=int(thing)))
+        for label, (name, thing) in enumerate(zip(embeddings.classes, flags, strict=True))
+    ]
+    return dict(images=images, annotations=annotations, categories=categories)
+
+
+def main() -> None:
+    """Write the file, and say how many regions it has."""
+    args = parse_args()
+    with exit_on_user_error("tools/pseudo_labels.py"):
+        work_dir = args.work_dir or "work_dirs/pseudo_labels"
+        cfg = load_experiment(args.config, args.cfg_options, work_dir, args.launcher)
+        check_inputs(cfg, "train")
+        content = pseudo_labels(*prepare(cfg, args.dtype), args.temperature, args.threshold)
+        Path(args.out).write_text(json.dumps(content))
+    print(f"wrote {args.out}: {len(content['annotations'])} regions of {len(content['images'])} images")
+
+
+if __name__ == "__main__":
+    main()
