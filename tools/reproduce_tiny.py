@@ -1,8 +1,9 @@
 """Rerun the paper's pretraining experiments on TinyScenes and write a page about them; `make report` runs this.
 
 Trains and evaluates, for every seed, CLIPSelf and the other rows of Table 2, the rows of Table 3, three values of theta
-and both teachers, in about half an hour on two cores. Writes OUT/index.html with OUT/pictures, OUT/report.json, and the runs
-with their logs. Run again, it repeats only what is missing or whose config, weights or package versions have changed.
+and both teachers, in about half an hour on two cores. Writes OUT/index.html with OUT/pictures, OUT/report.json, and
+the runs with their logs. Run again, it repeats only what is missing or whose config, weights or package versions have
+changed.
 
 Examples:
     python tools/reproduce_tiny.py
@@ -64,7 +65,8 @@ def main() -> None:
         world = run_tasks([world_task(settings)], ROOT, memo)
         if world.failed:
             sys.exit("\n\n".join(world.failed.values()))
-    tasks = plan_tasks(settings)
+    with exit_on_user_error("tools/reproduce_tiny.py"):
+        tasks = plan_tasks(settings)
     outcome = run_tasks(tasks, ROOT, memo, args.jobs)
     report = collect(settings, tasks, outcome)
     page = write_report(report)

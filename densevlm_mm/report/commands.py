@@ -33,14 +33,8 @@ class RunningCommand:
         # One thread a process: two processes side by side beat spinning threads on small machines.
         environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
         with log.open("w") as file:
-            # A session of its own, so that its data loading processes can be stopped with it.
             self._process = subprocess.Popen(
-                (sys.executable, *command),
-                cwd=root,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
+                (sys.executable, *command), cwd=root, stdout=file, stderr=subprocess.STDOUT, env=environment
             )
 
     @property
@@ -59,17 +53,12 @@ class RunningCommand:
         return self._process.returncode
 
     def wait(self) -> None:
-        """Wait for the end; stop the command if the wait is interrupted.
+        """Wait for the end.
 
         Raises:
             CommandError: If it ended with an error.
         """
-        try:
-            code = self.poll(wait=True)
-        except BaseException:
-            self.stop()
-            raise
-        if code != 0:
+        if self.poll(wait=True) != 0:
             raise CommandError(self.failure())
 
     def failure(self) -> str:
@@ -78,7 +67,7 @@ class RunningCommand:
         return "\n".join([*lines, f"failed: {self.shown}", f"the whole log: {self.log}"])
 
     def stop(self) -> None:
-        """End the command and the processes that it started."""
+        """End the command if it still runs; its data loading processes notice and end too."""
         if self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.send_signal(signal.SIGTERM)
             self.poll(wait=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 import jinja2
 
 from densevlm_mm.analysis.tables import write_json
+from densevlm_mm.report.before_after import stack_before_after
 from densevlm_mm.report.experiments import COLUMNS, LABELS, LOWER_IS_BETTER, RETENTION_COLUMNS, TABLES, Table
+from densevlm_mm.report.glance import plot_glance
 from densevlm_mm.report.orderings import AGREES, DISAGREES, MIXED, NOT_MEASURED, OFFSET_DECOUPLING, Finding
-from densevlm_mm.report.pictures import plot_glance, stack_before_after
 from densevlm_mm.report.plan import Settings, confusion_pictures, experiment_folder
 from densevlm_mm.report.results import Report
 from densevlm_mm.report.statistics import best_experiments
@@ -20,18 +21,19 @@ _METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS}
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page: its path below the page's folder, and what to see in it."""
+    """A picture of the page: its path below the page's folder, what to see in it, and if it is one of two in a row."""
 
     path: str
     title: str
     caption: str
+    is_half: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: its text, and whether it is the best of its column."""
+    """A cell of a table: the figures, one below the other, and whether the first is the best of its column."""
 
-    text: str
+    texts: tuple[str, ...]
     is_best: bool = False
 
 
@@ -101,15 +103,18 @@ def summary_lines(report: Report) -> list[str]:
         gain = summary["row4"]["masks_s_top1"].mean - summary["row1"]["masks_s_top1"].mean
         decoupling = next(f for f in report.controls if f.ordering == OFFSET_DECOUPLING)
         difference = decoupling.differences[0]
+        # One seed, or a difference within the deviation over seeds, decides nothing.
+        is_clear = difference.std is not None and abs(difference.mean) > difference.std
         says = {
             AGREES: "so decoupling adds more here than a shift of the boundary between things and stuff",
-            MIXED: "which leaves open whether decoupling adds more here than a shift of the boundary",
-            DISAGREES: "so what decoupling adds here is a shift of the boundary between things and stuff",
-        }
+            DISAGREES: "so what decoupling adds here is no more than a shift of the boundary between things and stuff",
+        }.get(
+            decoupling.verdict if is_clear else MIXED, "which does not settle if it adds more than a shift between them"
+        )
         lines.append(
             f"Decoupling (row 4 against row 1) changes Masks-S by {gain:+.1f} points; with the best constant offset "
             f"between things and stuff in both, by {difference.text(signed=True)} ({decoupling.seeds_text}), "
-            f"{says[decoupling.verdict]}."
+            f"{says}."
         )
     keys = ("class_top1", "image_to_text_r1", "text_to_image_r1")
     if all(key in summary.get(name, {}) for name in ("before", "row4") for key in keys):
@@ -127,7 +132,7 @@ def _cells(report: Report, name: str, rows: Sequence[str], group: str, marks_bes
     for keys in _METRIC_GROUPS[group].values():
         values = [report.summary[name][key] for key in keys if key in report.summary.get(name, {})]
         best = best_experiments(report.summary, rows, keys[0], keys[0] in LOWER_IS_BETTER) if marks_best else set()
-        cells.append(Cell(" / ".join(value.text() for value in values) or "–", name in best))
+        cells.append(Cell(tuple(value.text() for value in values) or ("–",), name in best))
     return tuple(cells)
 
 
@@ -158,7 +163,7 @@ def seed_table(report: Report, seed: int) -> PageTable:
     rows = tuple(
         (
             LABELS[name],
-            tuple(Cell(" / ".join(f"{metrics[key]:.1f}" for key in keys)) for keys in COLUMNS.values()),
+            tuple(Cell(tuple(f"{metrics[key]:.1f}" for key in keys)) for keys in COLUMNS.values()),
         )
         for name, metrics in report.results[seed].items()
     )
@@ -226,6 +231,7 @@ def _tool_pictures(settings: Settings) -> list[tuple[str, Picture]]:
                 f"pictures/confusion_matrix/{before}",
                 "Confusions before",
                 seed + "Rows are annotated classes. The block at the bottom left is stuff that is called a thing.",
+                is_half=True,
             ),
         ),
         (
@@ -234,6 +240,7 @@ def _tool_pictures(settings: Settings) -> list[tuple[str, Picture]]:
                 f"pictures/confusion_matrix/{after}",
                 "Confusions after DenseVLM",
                 seed + "Look at the same block again, and at the block at the top right: things called stuff.",
+                is_half=True,
             ),
         ),
         (

@@ -156,9 +156,13 @@ class _Progress:
         # Before the first task has ended, the costs are taken for seconds.
         elapsed = time.monotonic() - self.started
         pace = elapsed / self.paid if self.paid else 1 / self.jobs
-        eta = f"{left * pace / 60:.0f} min left" if left else "done"
+        eta = f"{_duration(left * pace)} left" if left else "done"
         self.bar.set_postfix_str(eta, refresh=False)
         self.bar.update()
         line = f"[{outcome.num_settled:3d}/{self.total}] {task.name.ljust(self.width)}  {what}"
-        self.bar.write(f"{line}  ({eta}, {elapsed / 60:.1f} min so far)", file=sys.stdout)
+        self.bar.write(f"{line}  ({eta}, {_duration(elapsed)} so far)", file=sys.stdout)
         sys.stdout.flush()
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

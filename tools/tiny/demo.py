@@ -7,28 +7,17 @@ Every step is a command of this repository that is printed before it runs. Resul
 import argparse
 import json
 import os
-import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-import cv2
-import mmcv
-import numpy as np
+from densevlm_mm.report.before_after import stack_before_after
+from densevlm_mm.report.commands import CommandError, RunningCommand
+from densevlm_mm.report.experiments import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path("data/tiny_scenes")
 CONFIG = "configs/tiny/densevlm.py"
-# Column of the table: metrics of tools/test.py.
-COLUMNS = {
-    "Boxes Top-1/5": ("boxes_top1", "boxes_top5"),
-    "Masks-T Top-1/5": ("masks_t_top1", "masks_t_top5"),
-    "Masks-S Top-1/5": ("masks_s_top1", "masks_s_top5"),
-    "foreground bias": ("foreground_bias",),
-    "things called stuff": ("things_called_stuff",),
-    "offset control": ("offset_control",),
-}
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,26 +29,26 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def start(log: Path, *command: str) -> tuple[subprocess.Popen, Path, str]:
+def start(log: Path, *command: str) -> RunningCommand:
     """Start a command of this repository with its output in a log file."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    shown = shlex.join(("python", *command))
-    print(f"$ {shown}", flush=True)
-    environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            (sys.executable, *command), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, env=environment
-        )
-    return process, log, shown
+    running = RunningCommand(ROOT, command, log)
+    print(f"$ {running.shown}", flush=True)
+    return running
 
 
-def finish(process: subprocess.Popen, log: Path, shown: str) -> None:
-    """Wait for a command; show the end of its log if it failed."""
-    if process.wait() != 0:
-        sys.exit("\n".join([*log.read_text().splitlines()[-25:], f"failed: {shown}", f"the whole log: {log}"]))
+def finish(*commands: RunningCommand) -> None:
+    """Wait for commands; show the end of the log of one that failed."""
+    try:
+        for command in commands:
+            command.wait()
+    except CommandError as error:
+        sys.exit(str(error))
+    finally:
+        for command in commands:
+            command.stop()
 
 
-def evaluate(out: Path, name: str, checkpoint: str, config: str, options: list[str]) -> tuple:
+def evaluate(out: Path, name: str, checkpoint: str, config: str, options: list[str]) -> RunningCommand:
     """Start the evaluation of a checkpoint."""
     flags = ["--work-dir", f"{out}/{name}", "--out", f"{out}/{name}.json", "--show-dir", f"{out}/{name}_pictures"]
     return start(out / f"{name}.log", "tools/test.py", config, checkpoint, *flags, "--cfg-options", *options)
@@ -76,24 +65,6 @@ def table(results: dict[str, dict[str, float]]) -> str:
     )
 
 
-def picture(out: Path, before: Path, after: Path, per_row: int = 4) -> None:
-    """Put the same images before and after training above each other."""
-    names = sorted(path.name for path in before.glob("*.png"))
-    rows = []
-    for i in range(0, len(names), per_row):
-        for title, folder in (("before", before), ("after", after)):
-            tiles = [mmcv.imread(str(folder / name)) for name in names[i : i + per_row]]
-            tiles += [np.full_like(tiles[0], 255)] * (per_row - len(tiles))
-            strip = cv2.hconcat(
-                [cv2.copyMakeBorder(tile, 0, 0, 4, 4, cv2.BORDER_CONSTANT, value=(255,) * 3) for tile in tiles]
-            )
-            header = np.full((44, strip.shape[1], 3), 255, np.uint8)
-            text = f"{title} DenseVLM (blue: right, orange: wrong, the true class in brackets)"
-            cv2.putText(header, text, (8, 31), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, 0), 2, cv2.LINE_AA)
-            rows += [header, strip]
-    cv2.imwrite(str(out), cv2.vconcat(rows))
-
-
 def main() -> None:
     """Generate the world, train, evaluate, report."""
     args = parse_args()
@@ -101,35 +72,33 @@ def main() -> None:
     began = time.time()
     student, teacher = (f"densevlm_mm/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
     if not (DATA / "annotations" / "panoptic_val.json").is_file():
-        finish(*start(args.out / "world.log", "tools/dataset_converters/tiny_scenes.py", str(DATA)))
+        finish(start(args.out / "world.log", "tools/dataset_converters/tiny_scenes.py", str(DATA)))
     if args.from_scratch:
         finish(
-            *start(args.out / "assets.log", "tools/tiny/make_assets.py", str(args.out / "assets"), "--data", str(DATA))
+            start(args.out / "assets.log", "tools/tiny/make_assets.py", str(args.out / "assets"), "--data", str(DATA))
         )
         student, teacher = (str(args.out / "assets" / f"{who}.safetensors") for who in ("student", "teacher"))
     from_student = f"model.encoder.checkpoint={student}"
     few_pictures = f"default_hooks.visualization.max_images={args.num_pictures}"
 
     # Two evaluations side by side: each is a process of one thread.
-    evaluations = [
+    finish(
         evaluate(args.out, "before", student, CONFIG, [few_pictures]),
         evaluate(args.out, "teacher", teacher, "configs/tiny/teacher.py", [few_pictures]),
-    ]
-    for evaluation in evaluations:
-        finish(*evaluation)
+    )
     train_dir = args.out / "train"
     options = [from_student, f"default_hooks.teacher.teacher.checkpoint={teacher}"]
     command = ["tools/train.py", CONFIG, "--work-dir", str(train_dir), "--cfg-options", *options]
-    finish(*start(args.out / "train.log", *command))
+    finish(start(args.out / "train.log", *command))
     checkpoint = (train_dir / "last_checkpoint").read_text()
-    finish(*evaluate(args.out, "after", checkpoint, CONFIG, [from_student, few_pictures]))
+    finish(evaluate(args.out, "after", checkpoint, CONFIG, [from_student, few_pictures]))
 
     titles = {"before": "student before", "teacher": "teacher", "after": "student after DenseVLM"}
     results = {title: json.loads((args.out / f"{name}.json").read_text())["metrics"] for name, title in titles.items()}
     lines = table(results)
     (args.out / "results.md").write_text(lines + "\n")
     (args.out / "results.json").write_text(json.dumps(results, indent=2))
-    picture(args.out / "predictions.png", args.out / "before_pictures", args.out / "after_pictures")
+    stack_before_after(args.out / "predictions.png", args.out / "before_pictures", args.out / "after_pictures")
     print(f"\nTinyScenes (synthetic), validation split, %, in {time.time() - began:.0f} s:\n\n{lines}\n")
     print(
         "foreground bias: stuff masks whose best class is a thing; things called stuff: the reverse.\n"
