@@ -256,7 +256,8 @@ def _tool_pictures(settings: Settings) -> list[tuple[str, Picture]]:
             Picture(
                 drawn("similarity_map", "*_similarity.png"),
                 "Where an encoder sees a class",
-                seed + "Cosine of the dense map with the class's text; all panels of a row share one scale.",
+                seed
+                + "Cosine of the dense map with the class's text less its mean over all classes; a row has one scale.",
             ),
         ),
         (

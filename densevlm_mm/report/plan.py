@@ -286,7 +286,12 @@ def _picture_tasks(settings: Settings) -> list[Task]:
     add("confusion_matrix", ["before", "row4"], [_CONFIG], confusion_pictures(), cost=20)
     add("per_class_accuracy", compared_names, [], ["per_class_accuracy.png"])
     single = [*compared_names, "teacher"]
-    add("similarity_map", single, [path, "--texts", *texts, "--config", _CONFIG], [f"{stem}_similarity.png"])
+    add(
+        "similarity_map",
+        single,
+        [path, "--texts", *texts, "--centred", "--config", _CONFIG],
+        [f"{stem}_similarity.png"],
+    )
     add("grid_classification", single, [path, "--config", _CONFIG, "--grid", "4"], [f"{stem}_grid.png"])
     return tasks
 
