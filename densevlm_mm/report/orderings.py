@@ -115,7 +115,7 @@ PAPER_ORDERINGS = (
     Ordering("Masks-S: before < row 1 < row 4", "Table 3", "masks_s_top1", ascending("before", "row1", "row4")),
     Ordering(
         "Foreground bias: row 4 < row 1 < before",
-        "Sec. 1, Table 3",
+        "Table 3",
         "foreground_bias",
         ascending("row4", "row1", "before"),
     ),

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,9 +36,9 @@ class Outcome:
         return {*self.finished, *self.reused}
 
     @property
-    def num_settled(self) -> int:
-        """How many tasks need no more attention."""
-        return len(self.finished) + len(self.reused) + len(self.failed) + len(self.skipped)
+    def lost(self) -> set[str]:
+        """Names of the tasks whose results will not come."""
+        return {*self.failed, *self.skipped}
 
 
 def run_tasks(tasks: Sequence[Task], root: Path, memo_dir: Path, jobs: int = 2) -> Outcome:
@@ -56,30 +56,14 @@ def run_tasks(tasks: Sequence[Task], root: Path, memo_dir: Path, jobs: int = 2) 
     if jobs < 1:
         raise ValueError(f"at least one process must run, not {jobs}")
     _check_order(tasks)
-    outcome = Outcome()
-    waiting = list(tasks)
-    running: dict[str, tuple[Task, str, RunningCommand]] = {}
-    with _Progress(tasks, jobs) as progress:
-        try:
-            while waiting or running:
-                for task in list(waiting):
-                    lost = next((name for name in task.after if name in {**outcome.failed, **outcome.skipped}), None)
-                    if lost is not None:
-                        waiting.remove(task)
-                        outcome.skipped[task.name] = lost
-                        progress.settle(task, outcome, f"not run, it needs {lost}")
-                    elif len(running) < jobs and outcome.done.issuperset(task.after):
-                        waiting.remove(task)
-                        _start(task, root, memo_dir, running, outcome, progress.settle)
-                time.sleep(_POLL_SECONDS if running else 0)
-                for name, (task, digest, command) in list(running.items()):
-                    if command.poll() is not None:
-                        del running[name]
-                        _settle(task, digest, command, outcome, progress.settle)
-        finally:
-            for _, _, command in running.values():
-                command.stop()
-    return outcome
+    scheduler = _Scheduler(tasks, root, memo_dir, jobs)
+    try:
+        while scheduler.is_busy:
+            scheduler.start_ready()
+            scheduler.collect_ended()
+    finally:
+        scheduler.close()
+    return scheduler.outcome
 
 
 def _check_order(tasks: Sequence[Task]) -> None:
@@ -91,77 +75,110 @@ def _check_order(tasks: Sequence[Task]) -> None:
         seen.add(task.name)
 
 
-def _start(
-    task: Task,
-    root: Path,
-    memo_dir: Path,
-    running: dict[str, tuple[Task, str, RunningCommand]],
-    outcome: Outcome,
-    settle: Callable[[Task, Outcome, str], None],
-) -> None:
-    try:
-        digest = fingerprint(task, root, memo_dir)
-    except FileNotFoundError as error:
-        outcome.failed[task.name] = str(error)
-        settle(task, outcome, f"FAILED: {error}")
-        return
-    if task.is_finished(digest):
-        outcome.reused.append(task.name)
-        settle(task, outcome, "finished before")
-        return
-    task.prepare()
-    running[task.name] = (task, digest, RunningCommand(root, task.command, task.log))
+@dataclass
+class _Running:
+    task: Task
+    fingerprint: str
+    command: RunningCommand
 
 
-def _settle(
-    task: Task, digest: str, command: RunningCommand, outcome: Outcome, settle: Callable[[Task, Outcome, str], None]
-) -> None:
-    reason = command.failure() if command.poll() != 0 else None
-    if reason is None:
+class _Scheduler:
+    """Which tasks wait, which run, and what became of the others."""
+
+    def __init__(self, tasks: Sequence[Task], root: Path, memo_dir: Path, jobs: int) -> None:
+        self.root, self.memo_dir, self.jobs = root, memo_dir, jobs
+        self.waiting = list(tasks)
+        self.running: list[_Running] = []
+        self.outcome = Outcome()
+        self.progress = _Progress(tasks, jobs)
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self.waiting or self.running)
+
+    def start_ready(self) -> None:
+        """Start what is ready while there is room; drop what cannot run any more."""
+        for task in list(self.waiting):
+            lost = next((name for name in task.after if name in self.outcome.lost), None)
+            if lost is not None:
+                self.waiting.remove(task)
+                self.outcome.skipped[task.name] = lost
+                self.progress.settle(task, f"not run, it needs {lost}")
+            elif len(self.running) < self.jobs and self.outcome.done.issuperset(task.after):
+                self.waiting.remove(task)
+                self._start(task)
+
+    def _start(self, task: Task) -> None:
         try:
-            task.finish(digest, command.seconds, command.cpu_seconds)
+            digest = fingerprint(task, self.root, self.memo_dir)
         except FileNotFoundError as error:
-            reason = str(error)
-    if reason is None:
-        outcome.finished.append(task.name)
-        settle(task, outcome, f"{command.seconds:.0f} s")
-    else:
-        outcome.failed[task.name] = reason
-        settle(task, outcome, f"FAILED, see {task.log}")
+            self._fail(task, str(error))
+            return
+        if task.is_finished(digest):
+            self.outcome.reused.append(task.name)
+            self.progress.settle(task, "finished before")
+            return
+        task.prepare()
+        self.running.append(_Running(task, digest, RunningCommand(self.root, task.command, task.log)))
+
+    def collect_ended(self) -> None:
+        """Settle the tasks whose command has ended; wait a moment if some still run."""
+        if self.running:
+            time.sleep(_POLL_SECONDS)
+        for running in [r for r in self.running if r.command.poll() is not None]:
+            self.running.remove(running)
+            task, command = running.task, running.command
+            if command.poll() != 0:
+                self._fail(task, command.failure())
+                continue
+            try:
+                task.finish(running.fingerprint, command.seconds, command.cpu_seconds)
+            except FileNotFoundError as error:
+                self._fail(task, str(error))
+                continue
+            self.outcome.finished.append(task.name)
+            self.progress.settle(task, f"{command.seconds:.0f} s", was_run=True)
+
+    def _fail(self, task: Task, reason: str) -> None:
+        self.outcome.failed[task.name] = reason
+        self.progress.settle(task, f"FAILED: {reason.splitlines()[-1]}")
+
+    def close(self) -> None:
+        """Stop what still runs."""
+        for running in self.running:
+            running.command.stop()
+        self.progress.close()
 
 
 class _Progress:
     """A bar on a terminal; everywhere a line a task, with the time that is left."""
 
     def __init__(self, tasks: Sequence[Task], jobs: int) -> None:
-        self.total, self.jobs = len(tasks), jobs
-        self.costs = {task.name: task.cost for task in tasks}
+        self.jobs = jobs
+        self.costs = {task.name: task.cost for task in tasks}  # of what is not settled
+        self.total = len(tasks)
         self.started = time.monotonic()
-        self.paid = 0.0  # cost of what ran here, for the pace
+        self.paid = 0.0  # cost of what ran, for the pace
         self.width = max((len(task.name) for task in tasks), default=0)
         self.bar = tqdm(total=self.total, unit="task", disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def settle(self, task: Task, outcome: Outcome, what: str) -> None:
+    def settle(self, task: Task, what: str, was_run: bool = False) -> None:
         """Count a task."""
-        left = sum(self.costs.values()) - self.costs[task.name]
-        self.costs[task.name] = 0.0
-        if task.name in outcome.finished:
-            self.paid += task.cost
-        # Before the first task has ended, the costs are taken for seconds.
+        del self.costs[task.name]
+        self.paid += task.cost if was_run else 0.0
         elapsed = time.monotonic() - self.started
+        # Before the first task has ended, costs are taken for seconds.
         pace = elapsed / self.paid if self.paid else 1 / self.jobs
-        eta = f"{_duration(left * pace)} left" if left else "done"
+        eta = f"{_duration(sum(self.costs.values()) * pace)} left" if self.costs else "done"
         self.bar.set_postfix_str(eta, refresh=False)
         self.bar.update()
-        line = f"[{outcome.num_settled:3d}/{self.total}] {task.name.ljust(self.width)}  {what}"
+        line = f"[{self.total - len(self.costs):3d}/{self.total}] {task.name.ljust(self.width)}  {what}"
         self.bar.write(f"{line}  ({eta}, {_duration(elapsed)} so far)", file=sys.stdout)
         sys.stdout.flush()
+
+    def close(self) -> None:
+        """Leave the bar."""
+        self.bar.close()
 
 
 def _duration(seconds: float) -> str:

@@ -44,7 +44,7 @@ class Task:
     config: str | None = None
     inputs: tuple[Path, ...] = ()
     after: tuple[str, ...] = ()
-    cost: float = 15.0
+    cost: float = 7.0
 
     @property
     def log(self) -> Path:

@@ -114,7 +114,8 @@ def test_changed_source_code_is_announced(settings: Settings) -> None:
     report = invented(settings)
     stale = dataclasses.replace(report.runs[0], is_current=False)
     text = write_report(dataclasses.replace(report, runs=(stale, *report.runs[1:]))).read_text()
-    assert f"changed since 1 of the runs: {stale.name}" in text
+    assert f"changed since 1 of the {len(report.runs)} commands" in text
+    assert f"<pre>{stale.name}</pre>" in text
     assert "changed since" not in write_report(report).read_text()
 
 
