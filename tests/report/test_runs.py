@@ -92,3 +92,16 @@ def test_wrong_orders_and_numbers_are_refused(tmp_path: Path) -> None:
         run(tmp_path, task(tmp_path, "b", "a"), task(tmp_path, "a"))
     with pytest.raises(ValueError, match="at least one process"):
         run(tmp_path, task(tmp_path, "a"), jobs=0)
+
+
+def test_an_interruption_stops_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    endless = task(tmp_path, "a", code="import time; time.sleep(60)")
+    with monkeypatch.context() as patch:
+        patch.setattr("densevlm_mm.report.runs.time.sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, endless)
+    assert endless.record() is None
+    assert run(tmp_path, task(tmp_path, "a")).finished == ["a"]
