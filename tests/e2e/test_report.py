@@ -1,4 +1,4 @@
-"""The whole report on a small world, with a few steps of training: about 90 CPU seconds, so not part of `make test`."""
+"""The whole report on a small world, with a few steps of training: two CPU minutes, so not part of `make test`."""
 
 import json
 
