@@ -8,12 +8,20 @@ import jinja2
 
 from densevlm_mm.analysis.tables import write_json
 from densevlm_mm.report.before_after import stack_before_after
-from densevlm_mm.report.experiments import COLUMNS, LABELS, LOWER_IS_BETTER, RETENTION_COLUMNS, TABLES, Table
+from densevlm_mm.report.experiments import (
+    COLUMNS,
+    EXPERIMENTS,
+    LABELS,
+    LOWER_IS_BETTER,
+    RETENTION_COLUMNS,
+    TABLES,
+    Table,
+)
 from densevlm_mm.report.glance import plot_glance
 from densevlm_mm.report.orderings import AGREES, DISAGREES, MIXED, NOT_MEASURED, OFFSET_DECOUPLING, Finding
 from densevlm_mm.report.plan import Settings, confusion_pictures, experiment_folder
 from densevlm_mm.report.results import Report
-from densevlm_mm.report.statistics import best_experiments
+from densevlm_mm.report.statistics import best_experiments, signed_text
 
 _TEMPLATE = "page.html.j2"
 _METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS}
@@ -66,6 +74,7 @@ def write_report(report: Report) -> Path:
     page = environment.get_template(_TEMPLATE).render(
         report=report,
         settings=report.settings,
+        command=command_line(report.settings),
         summary_lines=summary_lines(report),
         finding_groups=finding_groups(report.paper),
         controls=report.controls,
@@ -79,6 +88,14 @@ def write_report(report: Report) -> Path:
     path = folder / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def command_line(settings: Settings) -> str:
+    """What to type to get the same report."""
+    arguments = ["--seeds", *map(str, settings.seeds)]
+    if len(settings.experiments) < len(EXPERIMENTS):
+        arguments += ["--only", *(experiment.name for experiment in settings.experiments)]
+    return " ".join(["python tools/reproduce_tiny.py", *arguments, *(["--quick"] if settings.quick else [])])
 
 
 def finding_groups(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
@@ -112,16 +129,16 @@ def summary_lines(report: Report) -> list[str]:
             decoupling.verdict if is_clear else MIXED, "which does not settle if it adds more than a shift between them"
         )
         lines.append(
-            f"Decoupling (row 4 against row 1) changes Masks-S by {gain:+.1f} points; with the best constant offset "
+            f"Decoupling (row 4 against row 1) changes Masks-S by {signed_text(gain)} points; with the best constant offset "
             f"between things and stuff in both, by {difference.text(signed=True)} ({decoupling.seeds_text}), "
             f"{says}."
         )
     keys = ("class_top1", "image_to_text_r1", "text_to_image_r1")
     if all(key in summary.get(name, {}) for name in ("before", "row4") for key in keys):
-        changes = [summary["row4"][key].mean - summary["before"][key].mean for key in keys]
+        changes = [signed_text(summary["row4"][key].mean - summary["before"][key].mean) for key in keys]
         lines.append(
-            f"On whole images, training as DenseVLM changes zero-shot Top-1 by {changes[0]:+.1f} points, image-to-text "
-            f"R@1 by {changes[1]:+.1f} and text-to-image R@1 by {changes[2]:+.1f}."
+            f"On whole images, training as DenseVLM changes zero-shot Top-1 by {changes[0]} points, image-to-text R@1 by "
+            f"{changes[1]} and text-to-image R@1 by {changes[2]}."
         )
     return lines
 
@@ -273,7 +290,7 @@ def _tool_pictures(settings: Settings) -> list[tuple[str, Picture]]:
             Picture(
                 f"runs/seed{settings.seeds[0]}/retention/retention.png",
                 "Whole images, before and after",
-                seed + "What each training leaves of zero-shot classes and retrieval; the first bar is before.",
+                seed + "What each training leaves of zero-shot classes and retrieval (open it: many bars).",
             ),
         ),
     ]

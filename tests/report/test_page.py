@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from densevlm_mm.report.experiments import COLUMNS, EXPERIMENTS, RETENTION_COLUMNS, TABLES
+from densevlm_mm.report.experiments import COLUMNS, EXPERIMENTS, RETENTION_COLUMNS, TABLES, select_experiments
 from densevlm_mm.report.orderings import PAPER_ORDERINGS
-from densevlm_mm.report.page import summary_lines, write_report
+from densevlm_mm.report.page import command_line, summary_lines, write_report
 from densevlm_mm.report.plan import Settings, plan_tasks, result_file, retention_file
 from densevlm_mm.report.results import Report, collect
 from densevlm_mm.report.runs import Outcome
@@ -131,3 +131,9 @@ def test_one_seed_settles_nothing(settings: Settings) -> None:
     report = invented(dataclasses.replace(settings, seeds=(0,)))
     assert "does not settle" in summary_lines(report)[1]
     assert "±" not in re.sub(r"mean ±", "", write_report(report).read_text())
+
+
+def test_the_command_makes_the_same_report(settings: Settings) -> None:
+    assert command_line(settings) == "python tools/reproduce_tiny.py --seeds 0 1"
+    part = dataclasses.replace(settings, experiments=select_experiments(["row4"]), seeds=(0,), quick=True)
+    assert command_line(part) == "python tools/reproduce_tiny.py --seeds 0 --only row4 --quick"

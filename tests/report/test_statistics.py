@@ -18,7 +18,7 @@ def test_spread_is_mean_and_sample_deviation() -> None:
 def test_one_value_has_no_deviation() -> None:
     assert spread([2.0]).std is None
     assert spread([2.0]).text() == "2.0"
-    assert spread([-2.0]).text(signed=True) == "-2.0"
+    assert spread([-2.0]).text(signed=True) == "−2.0"
 
 
 def test_seeds_without_an_experiment_do_not_count() -> None:
