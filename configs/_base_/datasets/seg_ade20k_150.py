@@ -1,0 +1,35 @@
+# ADE20K-150 validation, 2,000 images: ADEChallengeData2016.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='ResizeShortestEdge', scale=640, max_size=2560),
+    dict(type='LoadAnnotations'),  # after the resize: labels are scored at their own size
+    dict(type='PackSegInputs'),
+]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='ResizeShortestEdge', scale=640, max_size=2560)],
+            [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ]),
+]
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ADE20KDataset',
+        data_root='data/ade20k',
+        data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
+        test_mode=True,
+        pipeline=test_pipeline))
+val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='ade20k_150', train_vocabulary='coco_stuff_171')
+val_cfg = dict(type='ValLoop')
+
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator
+test_cfg = dict(type='TestLoop')

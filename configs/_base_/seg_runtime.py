@@ -1,0 +1,26 @@
+default_scope = 'mmseg'
+custom_imports = dict(imports=['densevlm_mm.segmentation'], allow_failed_imports=False)
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=3, save_last=True),
+    strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='SegVisualizationHook', interval=1))  # every image of a test with --show-dir
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+
+visualizer = dict(
+    type='LegendSegVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+tta_model = dict(type='SegTTAModel')
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
+log_level = 'INFO'
+# All randomness (order of images, augmentation) follows from this seed, the epoch and the image alone.
+randomness = dict(seed=0)
+load_from = None
+resume = False

@@ -1,0 +1,20 @@
+"""The segmentation parts, in mmseg's registry; importing it imports mmseg, which pretraining does without.
+
+A segmentation config says ``custom_imports = dict(imports=['densevlm_mm.segmentation'])``, with mmseg as its default
+scope.
+"""
+
+from densevlm_mm.datasets.tiny_scenes_seg import TinyScenesSegDataset
+from densevlm_mm.datasets.transforms.seg_labels import LoadSegLabels
+from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
+from densevlm_mm.evaluation.ov_iou_metric import OpenVocabularyIoUMetric
+from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
+
+__all__ = [
+    "ADE20K847Dataset",
+    "LegendSegVisualizer",
+    "LoadSegLabels",
+    "OpenVocabularyIoUMetric",
+    "PascalContext459Dataset",
+    "TinyScenesSegDataset",
+]
