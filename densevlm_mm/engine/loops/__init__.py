@@ -1,5 +1,6 @@
 """Training loops."""
 
 from densevlm_mm.engine.loops.resumable import ResumableEpochBasedTrainLoop
+from densevlm_mm.engine.loops.resumable_iterations import ResumableIterBasedTrainLoop
 
-__all__ = ["ResumableEpochBasedTrainLoop"]
+__all__ = ["ResumableEpochBasedTrainLoop", "ResumableIterBasedTrainLoop"]
