@@ -74,6 +74,7 @@ class CATSeg(BaseSegmentor):
                 mean=[255 * value for value in built_encoder.mean],
                 std=[255 * value for value in built_encoder.std],
                 bgr_to_rgb=True,
+                size_divisor=1,  # mmseg wants to be told how training crops of unequal size are padded
             )
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.image_encoder = built_encoder

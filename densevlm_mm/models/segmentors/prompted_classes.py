@@ -1,11 +1,12 @@
 """The classes of a segmentor as its config names them: a vocabulary and how prompts are made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from densevlm_mm.models.encoders.clip_text_encoder import Prompts, as_prompts
 from densevlm_mm.models.text import Vocabulary, class_prompts
+from densevlm_mm.models.text.vocabulary import split_synonyms
 
 _OPTIONS = ("vocabulary", "templates", "synonyms")
 
@@ -27,8 +28,8 @@ class PromptedClasses:
         """Read ``dict(vocabulary=..., templates=..., synonyms=...)``.
 
         Args:
-            cfg: the vocabulary is a packaged name or a path ending in .json or .txt; templates and synonyms are those
-                of :func:`class_prompts`.
+            cfg: the vocabulary is a packaged name, a path ending in .json or .txt, or a list of names; templates and
+                synonyms are those of :func:`class_prompts`.
             defaults: what ``cfg`` does not say.
 
         Raises:
@@ -41,5 +42,9 @@ class PromptedClasses:
         if options.get("vocabulary") is None:
             raise ValueError("class embeddings need a vocabulary, for example dict(vocabulary='coco_stuff_171')")
         source = options.pop("vocabulary")
-        vocabulary = source if isinstance(source, Vocabulary) else Vocabulary.load(source)
+        vocabulary = _named_vocabulary(source) if isinstance(source, list | tuple) else Vocabulary.load(source)
         return cls(vocabulary.classes, as_prompts(class_prompts(vocabulary, **options)))
+
+
+def _named_vocabulary(names: Sequence[str]) -> Vocabulary:
+    return Vocabulary("the config's list", tuple(names), tuple(split_synonyms(name) for name in names))
