@@ -202,9 +202,7 @@ def _text_config(image_encoder: dict, text_encoder: dict | None) -> dict[str, An
     if "checkpoint" not in text_encoder:
         text_encoder["checkpoint"] = image_encoder.get("checkpoint")
     trainable = "none" if image_encoder.get("trainable", "none") == "none" else "query_value"
-    defaults = dict(
-        type="densevlm_mm.ClipTextEncoder", model_name=image_encoder.get("model_name"), trainable=trainable
-    )
+    defaults = dict(type="densevlm_mm.ClipTextEncoder", model_name=image_encoder.get("model_name"), trainable=trainable)
     return {**defaults, **text_encoder}
 
 

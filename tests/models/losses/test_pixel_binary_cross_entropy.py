@@ -32,7 +32,9 @@ def test_ignored_pixels_can_be_left_out():
     counted = labels < 3
     per_pixel = F.binary_cross_entropy_with_logits(logits, one_hot(labels), reduction="none").mean(dim=1)
     expected = per_pixel[counted].mean()
-    torch.testing.assert_close(PixelBinaryCrossEntropyLoss(ignored="excluded", loss_weight=2)(logits, labels), 2 * expected)
+    torch.testing.assert_close(
+        PixelBinaryCrossEntropyLoss(ignored="excluded", loss_weight=2)(logits, labels), 2 * expected
+    )
 
 
 @pytest.mark.parametrize("ignored", ["negative", "excluded"])

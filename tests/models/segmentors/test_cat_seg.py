@@ -250,7 +250,10 @@ def test_other_towers_are_taken_in(cat_seg_config, name) -> None:
         (dict(guidance_indices=(0,)), "guidance_indices must be two blocks"),
         (dict(test_cfg=dict(mode="tile")), "test_cfg.mode must be 'whole' or 'slide', got 'tile'"),
         (dict(test_cfg=dict(mode="whole", stride=3)), r"unknown keys \['stride'\]"),
-        (dict(test_cfg=dict(mode="slide", size=8, crop_size=16, stride=8)), "stride <= crop_size <= size, got 8, 16, 8"),
+        (
+            dict(test_cfg=dict(mode="slide", size=8, crop_size=16, stride=8)),
+            "stride <= crop_size <= size, got 8, 16, 8",
+        ),
         (dict(class_embeddings=dict(vocabulary=["cat"], template="x")), r"unknown class-embedding option\(s\)"),
         (dict(class_embeddings=dict(templates=["{}"])), "need a vocabulary"),
         (dict(class_embeddings=dict(vocabulary="coco")), "unknown vocabulary 'coco'"),

@@ -105,7 +105,9 @@ def shifted_window_mask(
         for side, cells in ((side, torch.arange(side, device=device)) for side in size)
     )
     regions = 3 * rows[:, None] + columns
-    regions = regions.reshape(size[0] // window, window, size[1] // window, window).transpose(1, 2).flatten(2).flatten(0, 1)
+    regions = (
+        regions.reshape(size[0] // window, window, size[1] // window, window).transpose(1, 2).flatten(2).flatten(0, 1)
+    )
     return torch.where(regions[:, :, None] == regions[:, None, :], 0.0, -100.0)
 
 
