@@ -14,7 +14,9 @@ from densevlm_mm.models.text import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(
-    path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts and not path.stem.startswith("fvit")
+    path
+    for path in (ROOT / "configs").rglob("*.py")
+    if "_base_" not in path.parts and not path.stem.startswith(("fvit", "cat"))
 )
 
 

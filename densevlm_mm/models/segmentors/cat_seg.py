@@ -81,8 +81,9 @@ class CATSeg(BaseSegmentor):
         self.text_encoder = MODELS.build(_text_config(image_encoder, text_encoder))
         if self.text_encoder.embed_dim != self.image_encoder.embed_dim:
             raise ValueError(
-                f"text tower {self.text_encoder.model_name!r} embeds in {self.text_encoder.embed_dim} dimensions, image "
-                f"tower {self.image_encoder.model_name!r} in {self.image_encoder.embed_dim}: take both from one CLIP"
+                f"text tower {self.text_encoder.model_name!r} embeds in {self.text_encoder.embed_dim} dimensions, "
+                f"image tower {self.image_encoder.model_name!r} in {self.image_encoder.embed_dim}: take both from one "
+                "CLIP"
             )
         self.guidance_indices = tuple(guidance_indices)
         if len(self.guidance_indices) != 2:

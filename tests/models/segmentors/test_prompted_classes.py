@@ -22,5 +22,5 @@ def test_list_of_names() -> None:
 
 
 def test_missing_file_is_named(tmp_path) -> None:
-    with pytest.raises(FileNotFoundError, match="nothing.txt"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.txt"):
         PromptedClasses.from_config(dict(vocabulary=str(tmp_path / "nothing.txt")))

@@ -49,7 +49,7 @@ class ClassAggregation(nn.Module):
         Returns:
             (B, T, h, w, C).
         """
-        batch, classes, height, width, channels = x.shape
+        batch, classes, height, width = x.shape[:4]
         pooled = x
         if pool > 1:
             maps = F.avg_pool2d(x.flatten(0, 1).permute(0, 3, 1, 2), pool)
