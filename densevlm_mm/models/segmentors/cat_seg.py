@@ -180,16 +180,14 @@ class CATSeg(BaseSegmentor):
             axis = {"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]]
             scores_THW = scores_THW.flip(axis)
         size = tuple(sample.metainfo["ori_shape"][:2])
-        best, labels, kept = None, None, []
+        best = scores_THW.new_full((1, *size), -1.0)  # below every score
+        labels = torch.zeros_like(best, dtype=torch.long)
+        kept = []
         for start in range(0, len(scores_THW), _CLASSES_AT_ONCE):
             chunk = _resize(scores_THW[None, start : start + _CLASSES_AT_ONCE], size)[0]
             values, indices = chunk.max(dim=0, keepdim=True)
-            indices = indices + start
-            if best is not None:
-                labels = torch.where(values > best, indices, labels)
-                best = torch.maximum(values, best)
-            else:
-                best, labels = values, indices
+            labels = torch.where(values > best, indices + start, labels)
+            best = torch.maximum(values, best)
             if self.test_cfg["keep_scores"]:
                 kept.append(chunk)
         sample.set_data(dict(pred_sem_seg=PixelData(data=labels)))

@@ -1,6 +1,7 @@
 """From a dense map and class embeddings to a logit map for each class (CAT-Seg, arXiv 2303.11797)."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,7 @@ class CostAggregator(nn.Module):
 
         x = self.cost_embedding(cost.flatten(0, 1)).permute(0, 2, 3, 1).unflatten(0, cost.shape[:2])
         pool = self.pool[0 if self.training else 1]
+        layer: Any  # nn.ModuleList does not say what it holds
         for layer in self.layers:
             x = self._by_class(layer.spatial, x, appearance)
             x = layer.classwise(x, text_guidance, pool)
