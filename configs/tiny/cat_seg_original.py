@@ -21,8 +21,8 @@ model = dict(
             num_layers=2,
             num_heads=2,
             window_size=4,
-            decoder_guidance_channels=(8, 8),
-            decoder_channels=(32, 16),
+            decoder_guidance_channels=(4, 4),
+            decoder_channels=(16, 8),
             max_classes=32),
         loss_decode=dict(type='PixelBinaryCrossEntropyLoss', ignored='excluded')),
     class_embeddings=dict(vocabulary={{_base_.seen_classes}}, templates='tiny_scenes', synonyms='first'),
@@ -39,14 +39,14 @@ optim_wrapper = dict(
     type='densevlm_mm.AutocastOptimWrapper',
     dtype='bfloat16',
     constructor='densevlm_mm.GroupedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=5e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(
         norm_decay_mult=0.,
-        custom_keys=dict(image_encoder=dict(lr_mult=0.01), text_encoder=dict(lr_mult=0.01))))
+        custom_keys=dict(image_encoder=dict(lr_mult=0.05), text_encoder=dict(lr_mult=0.05))))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type='CosineAnnealingLR', eta_min=0., by_epoch=False),
 ]
-train_cfg = dict(type='densevlm_mm.ResumableIterBasedTrainLoop', max_iters=400, val_interval=400)
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=200))
+train_cfg = dict(type='densevlm_mm.ResumableIterBasedTrainLoop', max_iters=350, val_interval=350)
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=175))
