@@ -64,9 +64,13 @@ class CATSeg(BaseSegmentor):
         test_cfg: dict | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
-        defaults = {**_PROMPT_DEFAULTS, **class_embeddings}
-        classes = PromptedClasses.from_config(class_embeddings, _PROMPT_DEFAULTS)
-        test_classes = PromptedClasses.from_config(test_class_embeddings or {}, defaults)
+        # What can be wrong about the options, before the long part.
+        training_options = {**_PROMPT_DEFAULTS, **class_embeddings}
+        classes = PromptedClasses.from_config(training_options)
+        test_classes = PromptedClasses.from_config(test_class_embeddings or {}, training_options)
+        test_cfg = _checked_test_cfg(test_cfg or _WHOLE)
+        if len(guidance_indices) != 2:
+            raise ValueError(f"guidance_indices must be two blocks, got {tuple(guidance_indices)}")
         built_encoder = MODELS.build(image_encoder)
         if data_preprocessor is None:
             data_preprocessor = dict(
@@ -86,18 +90,16 @@ class CATSeg(BaseSegmentor):
                 "CLIP"
             )
         self.guidance_indices = tuple(guidance_indices)
-        if len(self.guidance_indices) != 2:
-            raise ValueError(f"guidance_indices must be two blocks, got {self.guidance_indices}")
         sizes = dict(embed_dim=self.image_encoder.embed_dim, in_channels=self.image_encoder.width)
         self.decode_head = MODELS.build({**sizes, **decode_head})
         size = self.image_encoder.image_size
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
-        self.classes, self.test_classes = classes, test_classes
-        self.train_cfg, self.test_cfg = train_cfg, _checked_test_cfg(test_cfg or _WHOLE)
+        self.classes, self.test_classes, self._training_options = classes, test_classes, training_options
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
     def set_test_classes(self, test_class_embeddings: dict) -> None:
         """Predict over other classes from now on; see ``test_class_embeddings``."""
-        self.test_classes = PromptedClasses.from_config(test_class_embeddings, _PROMPT_DEFAULTS)
+        self.test_classes = PromptedClasses.from_config(test_class_embeddings, self._training_options)
 
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Resize to the encoder's size and encode.
@@ -145,7 +147,16 @@ class CATSeg(BaseSegmentor):
         Returns:
             The data samples at their original size, with ``pred_sem_seg`` (1, H', W') int64, ``seg_logits`` (T, H', W')
             (mean sigmoid scores, not logits), and the metainfo ``vocabulary_classes``, the names of the labels.
+
+        Raises:
+            ValueError: if the images are padded.
         """
+        for sample in data_samples or ():
+            if any(any(sample.metainfo.get(key, ())) for key in ("padding_size", "img_padding_size")):
+                raise ValueError(
+                    "CATSeg resizes every image to a square and takes no padded ones: leave out "
+                    "model.data_preprocessor.test_cfg"
+                )
         text = self.text_encoder.cached(self.test_classes.prompts)
         scores = self._slide(inputs, text) if self.test_cfg["mode"] == "slide" else self._whole(inputs, text)
         if data_samples is None:

@@ -165,6 +165,13 @@ def test_flipped_images_are_flipped_back(build_cat_seg) -> None:
     torch.testing.assert_close(flipped.seg_logits.data, plain.seg_logits.data.flip(-1))
 
 
+def test_padded_images_are_refused(build_cat_seg) -> None:
+    model = build_cat_seg(data_preprocessor=dict(type="SegDataPreProcessor", test_cfg=dict(size_divisor=32))).eval()
+    data = dict(inputs=[images(3, 20, 32)], data_samples=samples((20, 32)))
+    with pytest.raises(ValueError, match="takes no padded ones"), torch.no_grad():
+        model.test_step(data)
+
+
 def test_text_tower_runs_once_for_many_images_and_again_after_training(build_cat_seg, monkeypatch) -> None:
     model = build_cat_seg(test_cfg=SLIDE)
     calls = []
@@ -190,7 +197,8 @@ def test_text_tower_runs_once_for_many_images_and_again_after_training(build_cat
 def test_test_classes_can_be_changed_and_take_their_prompts_from_the_training_ones(build_cat_seg) -> None:
     model = build_cat_seg(class_embeddings=dict(vocabulary=["cat", "sky"], templates=["{}"])).eval()
     assert model.test_classes.prompts == tuple((name,) for name in NAMES)
-    model.set_test_classes(dict(vocabulary=["dog", "cat"], templates=["{}"]))
+    model.set_test_classes(dict(vocabulary=["dog", "cat"]))
+    assert model.test_classes.prompts == (("dog",), ("cat",))
     with torch.no_grad():
         (result,) = model(images(1, 3, 32, 32), mode="predict")
     assert result.vocabulary_classes == ("dog", "cat")
