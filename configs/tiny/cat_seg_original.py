@@ -1,4 +1,5 @@
-# CAT-Seg on TinyScenes with the original tiny CLIP: trained on the 24 seen classes, tested on all 32.
+# CAT-Seg on TinyScenes with the original tiny CLIP: trained on the 24 seen classes, tested on all 32. About three minutes
+# of one core.
 _base_ = ['../_base_/datasets/seg_tiny_scenes.py', '../_base_/seg_runtime.py']
 
 clip = dict(model_name='TinyScenes-S', checkpoint='densevlm_mm/assets/tiny_scenes_student.safetensors')
@@ -48,5 +49,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=30),
     dict(type='CosineAnnealingLR', eta_min=0., by_epoch=False),
 ]
-train_cfg = dict(type='densevlm_mm.ResumableIterBasedTrainLoop', max_iters=350, val_interval=350)
-default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=175))
+train_cfg = dict(type='densevlm_mm.ResumableIterBasedTrainLoop', max_iters=280, val_interval=280)
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=140))
