@@ -11,6 +11,7 @@ from densevlm_mm.models.detectors import FViT
 from densevlm_mm.models.losses.masked_cross_entropy import MaskedCrossEntropyLoss
 from densevlm_mm.models.roi_heads import FViTRoIHead
 from densevlm_mm.models.roi_heads.bbox_heads import CosineBBoxHead
+from densevlm_mm.visualization.open_vocabulary_boxes import OpenVocabularyDetVisualizer
 
 __all__ = [
     "CosineBBoxHead",
@@ -21,4 +22,5 @@ __all__ = [
     "OVCocoAP50Metric",
     "OVCocoDataset",
     "OVLVISDataset",
+    "OpenVocabularyDetVisualizer",
 ]

@@ -7,9 +7,11 @@ scope.
 from densevlm_mm.datasets.tiny_scenes_seg import TinyScenesSegDataset
 from densevlm_mm.datasets.transforms.seg_labels import LoadSegLabels
 from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
+from densevlm_mm.engine.hooks.seg_visualization import LegendSegVisualizationHook
 from densevlm_mm.evaluation.ov_iou_metric import OpenVocabularyIoUMetric
 from densevlm_mm.models.decode_heads import CATSegHead
 from densevlm_mm.models.losses.pixel_binary_cross_entropy import PixelBinaryCrossEntropyLoss
+from densevlm_mm.models.mean_score_tta import MeanScoreTTAModel
 from densevlm_mm.models.segmentors import CATSeg
 from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
 
@@ -17,8 +19,10 @@ __all__ = [
     "ADE20K847Dataset",
     "CATSeg",
     "CATSegHead",
+    "LegendSegVisualizationHook",
     "LegendSegVisualizer",
     "LoadSegLabels",
+    "MeanScoreTTAModel",
     "OpenVocabularyIoUMetric",
     "PascalContext459Dataset",
     "PixelBinaryCrossEntropyLoss",

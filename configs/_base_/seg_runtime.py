@@ -8,7 +8,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=3, save_last=True),
     strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='SegVisualizationHook', interval=1))  # every image of a test with --show-dir
+    visualization=dict(type='LegendSegVisualizationHook'))
 
 env_cfg = dict(
     cudnn_benchmark=True,
@@ -17,7 +17,7 @@ env_cfg = dict(
 
 visualizer = dict(
     type='LegendSegVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='MeanScoreTTAModel')
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 log_level = 'INFO'
 # All randomness (order of images, augmentation) follows from this seed, the epoch and the image alone.

@@ -1,5 +1,6 @@
 """Metrics."""
 
+from densevlm_mm.evaluation.prediction_recorder import PredictionRecorder
 from densevlm_mm.evaluation.region_classification import RegionClassificationMetric
 
-__all__ = ["RegionClassificationMetric"]
+__all__ = ["PredictionRecorder", "RegionClassificationMetric"]

@@ -54,7 +54,7 @@ class OpenVocabularyIoUMetric(IoUMetric):
         iou_metrics: of ``mIoU``, ``mDice``, ``mFscore``.
         beta: of the F-score.
         output_dir: folder for the predicted label maps, 16-bit where the classes need it.
-        format_only: only write them, there is no ground truth.
+        format_only: only write them: without ground truth, or over other classes than the data set's.
         collect_device: as in ``BaseMetric``.
         prefix: as in ``BaseMetric``.
 
@@ -134,9 +134,9 @@ class OpenVocabularyIoUMetric(IoUMetric):
         for sample in data_samples:
             pred = sample["pred_sem_seg"]["data"].squeeze(0)
             where = sample.get("img_path", "an image")
-            _check_prediction(sample, pred, num_classes, where)
             if not self.format_only:
-                label = sample["gt_sem_seg"]["data"].squeeze(0).to(pred)
+                _check_prediction(sample, pred, num_classes, where)
+                label = sample["gt_sem_seg"]["data"].squeeze(0).to(pred.device)
                 _check_ground_truth(label, pred, num_classes, self.ignore_index, where)
                 self.results.append(self._count(pred, label, num_classes))
             if self.output_dir is not None:
@@ -171,8 +171,10 @@ class OpenVocabularyIoUMetric(IoUMetric):
         return intersect, area_pred + area_label - intersect, area_pred, area_label
 
     def _write_prediction(self, pred: torch.Tensor, sample: dict) -> None:
-        labels = pred.cpu().numpy() + int(sample.get("reduce_zero_label", False))  # back to the file's numbering
-        num_labels = len(self._dataset_meta["classes"]) + int(sample.get("reduce_zero_label", False))
+        shift = int(bool(sample.get("reduce_zero_label")))  # back to the numbering of the data set's files
+        labels = pred.cpu().numpy() + shift
+        names = sample.get("vocabulary_classes") or self._dataset_meta["classes"]
+        num_labels = len(names) + shift
         path = Path(str(self.output_dir)) / f"{Path(sample['img_path']).stem}.png"
         Image.fromarray(labels.astype(np.uint8 if num_labels <= 256 else np.uint16)).save(path)
 
@@ -206,8 +208,10 @@ class OpenVocabularyIoUMetric(IoUMetric):
             raise ValueError(
                 "no pixel has a label other than ignore_index: look at the label maps and reduce_zero_label"
             )
+        # mmseg divides them: whole numbers would give single precision.
         areas = [
-            torch.from_numpy(area) for area in (intersect, area_pred + area_label - intersect, area_pred, area_label)
+            torch.from_numpy(area).double()
+            for area in (intersect, area_pred + area_label - intersect, area_pred, area_label)
         ]
         per_class = self.total_area_to_metrics(*areas, self.metrics, None, self.beta)
         figures = {"aAcc": 100.0 * float(per_class.pop("aAcc"))}
@@ -241,8 +245,8 @@ def _check_prediction(sample: dict, pred: torch.Tensor, num_classes: int, where:
     if predicted not in (None, num_classes) or (pred.numel() and int(pred.max()) >= num_classes):
         raise ValueError(
             f"{where}: the model predicts over {predicted or int(pred.max()) + 1} classes, the data set has "
-            f"{num_classes}: set model.test_class_embeddings.vocabulary to the data set's, or only draw the "
-            "predictions (format_only=True, --show-dir)"
+            f"{num_classes}: set model.test_class_embeddings.vocabulary to the data set's, or "
+            "test_evaluator.format_only=True (and its output_dir) to only write predictions"
         )
 
 
@@ -263,10 +267,9 @@ def _check_ground_truth(
 
 
 def _report(figures: dict[str, float], groups: ClassGroups, table: dict[str, np.ndarray], labels: np.ndarray) -> str:
-    width = max(len(name) for name in groups.classes)
-    lines = [f"{'class':{width}}" + "".join(f"{key:>10}" for key in table)]
+    lines = ["".join(f"{key:>9}" for key in table) + "  class"]
     for row in np.flatnonzero(labels):
-        lines.append(f"{groups.classes[row]:{width}}" + "".join(f"{values[row]:10.2f}" for values in table.values()))
+        lines.append("".join(f"{values[row]:9.2f}" for values in table.values()) + f"  {groups.classes[row]}")
     absent = len(labels) - int((labels > 0).sum())
     if absent:
         lines.append(f"({absent} classes have no ground truth)")

@@ -22,29 +22,27 @@ def distinct_colours(count: int) -> np.ndarray:
     """Colours each as far as possible from the ones before it.
 
     Distance is CIELAB's, the smallest of normal sight, protanopia and deuteranopia. The first ``n`` colours are the
-    same whatever ``count``, up to 1,000.
+    same whatever ``count``.
 
     Args:
-        count: how many; from the 1,001st on they repeat.
+        count: how many; they repeat when there are no more, after several hundred.
 
     Returns:
         RGB (count, 3) uint8, not to be written to.
     """
     steps = np.arange(10, 256, 24)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
-    candidates = np.concatenate([np.array(_FIRST), grid]).astype(np.uint8)
-    sights = _as_seen(candidates)
+    sight = _as_seen(grid)[0]
     # Too dark or too light ones vanish in shadows and highlights, greyish ones look like no overlay at all.
-    lightness, chroma = sights[0, :, 0], np.hypot(sights[0, :, 1], sights[0, :, 2])
-    usable = (lightness > 25) & (lightness < 92) & (chroma > 18)
-    chosen = list(range(min(len(_FIRST), count)))
-    nearest = np.where(usable, np.inf, -1.0)
-    for index in chosen:
-        nearest = np.minimum(nearest, _distances(sights, index))
-    while len(chosen) < min(count, 1000):
-        index = int(nearest.argmax())
-        chosen.append(index)
-        nearest = np.minimum(nearest, _distances(sights, index))
+    usable = (sight[:, 0] > 25) & (sight[:, 0] < 92) & (np.hypot(sight[:, 1], sight[:, 2]) > 30)
+    candidates = np.concatenate([np.array(_FIRST), grid[usable]]).astype(np.uint8)
+    sights = _as_seen(candidates)
+    chosen: list[int] = []
+    nearest = np.full(len(candidates), np.inf)
+    for rank in range(min(count, len(candidates))):
+        chosen.append(rank if rank < len(_FIRST) else int(nearest.argmax()))
+        nearest = np.minimum(nearest, _distances(sights, chosen[-1]))
+        nearest[chosen[-1]] = -1
     colours = candidates[np.resize(chosen, count)] if count else np.zeros((0, 3), np.uint8)
     colours.setflags(write=False)
     return colours
@@ -68,16 +66,17 @@ def assign_colours(preferences: list[int], pool: int = 24) -> np.ndarray:
     Args:
         preferences: number of each class, the most important first; class ``n`` prefers colour ``n % pool``, and takes
             the next free one if a class before it has that.
-        pool: how many colours to begin with; more if the picture has more classes.
+        pool: how many colours there are to prefer; if the picture has more classes, there are more to take.
 
     Returns:
         RGB (len(preferences), 3) uint8.
     """
-    pool = max(pool, len(preferences))
-    free = [True] * pool
+    total = max(pool, len(preferences))
+    free = [True] * total
     chosen = []
     for number in preferences:
-        index = next(i % pool for i in range(number, number + pool) if free[i % pool])
+        start = number % pool
+        index = next(i % total for i in range(start, start + total) if free[i % total])
         free[index] = False
         chosen.append(index)
-    return distinct_colours(pool)[chosen]
+    return distinct_colours(total)[chosen]

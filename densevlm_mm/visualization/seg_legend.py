@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import cv2
 import mmcv
 import numpy as np
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
+from mmengine.visualization import LocalVisBackend
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
@@ -115,6 +116,8 @@ class LegendSegVisualizer(SegLocalVisualizer):
 
     Readable for small images, which are enlarged, and for any number of classes, since only those in the picture are
     listed. The names of the prediction are its ``vocabulary_classes``, if it has them, or else those of the data set.
+    In a run of several processes each writes the files of its images (``LocalVisBackend``); other backends get the
+    pictures of the first process.
 
     Args:
         name: name of the instance.
@@ -127,7 +130,6 @@ class LegendSegVisualizer(SegLocalVisualizer):
         super().__init__(name, alpha=alpha, **kwargs)
         self.min_size = min_size
 
-    @master_only
     def add_datasample(
         self,
         name: str,
@@ -169,12 +171,16 @@ class LegendSegVisualizer(SegLocalVisualizer):
             raise ValueError(f"{name}: the data sample has neither gt_sem_seg nor pred_sem_seg to draw")
         picture = draw_segmentation(image, maps, self.alpha, self.min_size)
         self.set_image(picture)
-        if show:
+        if show and is_main_process():
             self.show(picture, win_name=name, wait_time=wait_time)
         if out_file is not None:
             mmcv.imwrite(mmcv.rgb2bgr(picture), out_file)
-        else:
+        elif is_main_process():
             self.add_image(name, picture, step)
+        else:
+            for backend in self._vis_backends.values():
+                if isinstance(backend, LocalVisBackend):
+                    backend.add_image(name, picture, step)
 
 
 def _labels(sem_seg: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from pycocotools import mask as mask_api
 
 from densevlm_mm.datasets.tiny_scenes.captions import compose_caption, mentioned_classes
-from densevlm_mm.datasets.tiny_scenes.classes import CLASS_NAMES, IGNORE_LABEL, THING_NAMES, splits
+from densevlm_mm.datasets.tiny_scenes.classes import BASE_THINGS, CLASS_NAMES, IGNORE_LABEL, THING_NAMES, splits
 from densevlm_mm.datasets.tiny_scenes.scenes import Scene, SceneGenerator, is_thing
 
 SPLITS = ("train", "val")
@@ -37,9 +37,10 @@ def generate_tiny_scenes(
 ) -> Path:
     """Generate the world and write it below ``root``.
 
-    Written are ``{train,val}/*.jpg``, ``annotations/{instances,panoptic,captions}_{train,val}.json``,
-    ``annotations/splits.json`` (base/novel things, seen/held-out classes), ``panoptic_{train,val}/*.png`` (COCO's
-    id = R + 256 G + 65536 B) and ``semantic_{train,val}/*.png`` (labels 0..31, 255 to be ignored).
+    Written are ``{train,val}/*.jpg``, ``annotations/{instances,panoptic,captions,lvis}_{train,val}.json`` (the last are
+    the instances in LVIS's format, novel things as rare), ``annotations/splits.json`` (base/novel things, seen/held-out
+    classes), ``panoptic_{train,val}/*.png`` (COCO's id = R + 256 G + 65536 B) and ``semantic_{train,val}/*.png``
+    (labels 0..31, 255 to be ignored).
 
     Args:
         root: Folder to write to; made when missing.
@@ -86,6 +87,12 @@ def categories(with_stuff: bool) -> list[dict[str, Any]]:
     return records
 
 
+def lvis_categories() -> list[dict[str, Any]]:
+    """LVIS category records: novel things are rare, base things common and frequent in turn."""
+    frequency = {name: "fc"[position % 2] for position, name in enumerate(BASE_THINGS)}
+    return [{**record, "frequency": frequency.get(record["name"], "r")} for record in categories(with_stuff=False)]
+
+
 class _SplitWriter:
     """Collects one split's annotations while its images and label maps are written."""
 
@@ -109,10 +116,27 @@ class _SplitWriter:
             "instances": {"annotations": self.instances, "categories": categories(with_stuff=False)},
             "panoptic": {"annotations": self.panoptic, "categories": categories(with_stuff=True)},
             "captions": {"annotations": self.captions},
+            "lvis": {"annotations": self.instances, "categories": lvis_categories(), "images": self._lvis_images()},
         }
         for kind, content in kinds.items():
             path = self.root / "annotations" / f"{kind}_{self.split}.json"
             path.write_text(json.dumps({"info": info, "images": self.images, **content}))
+
+    def _lvis_images(self) -> list[dict[str, Any]]:
+        """Image records with the folder in the URL, and the classes that are annotated exhaustively: all."""
+        present: dict[int, set[int]] = {image["id"]: set() for image in self.images}
+        for instance in self.instances:
+            present[instance["image_id"]].add(instance["category_id"])
+        every = set(range(1, len(THING_NAMES) + 1))
+        return [
+            {
+                **image,
+                "coco_url": f"{self.split}/{image['file_name']}",
+                "neg_category_ids": sorted(every - present[image["id"]]),
+                "not_exhaustive_category_ids": [],
+            }
+            for image in self.images
+        ]
 
     def _add(self, image_id: int, scene: Scene, p_stuff: float, rng: np.random.Generator) -> None:
         stem, size = f"{image_id:06d}", self.image_size

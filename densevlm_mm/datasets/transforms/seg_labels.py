@@ -32,7 +32,9 @@ class LoadSegLabels(LoadAnnotations):
     def _load_seg_map(self, results: dict) -> None:
         path = results["seg_map_path"]
         content = fileio.get(path, backend_args=self.backend_args)
-        labels = mmcv.imfrombytes(content, flag="unchanged", backend=self.imdecode_backend).squeeze()
+        labels = mmcv.imfrombytes(content, flag="unchanged", backend=self.imdecode_backend)
+        if labels.ndim == 3 and labels.shape[2] == 1:
+            labels = labels[..., 0]
         if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(
                 f"label map {path} has shape {labels.shape} and type {labels.dtype}, not one channel of "

@@ -1,7 +1,8 @@
-"""Hooks: the teacher, the weight ensemble, strict checkpoints, throughput."""
+"""Hooks: the teacher, the weight ensemble, strict checkpoints, seeds, throughput."""
 
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
+from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
@@ -12,6 +13,7 @@ from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 __all__ = [
     "CropTeacherHook",
     "EncoderMetadataHook",
+    "IterationSeedHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",
     "RegionVisualizationHook",

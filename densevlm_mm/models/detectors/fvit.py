@@ -49,7 +49,8 @@ class FViT(TwoStageDetector):
             rescale: Return boxes and masks in the frame of the original image.
 
         Returns:
-            The data samples with ``pred_instances``.
+            The data samples with ``pred_instances``: ``bboxes``, ``scores``, ``labels``, the classes' ``label_names``,
+            ``is_novel``, and ``masks`` where there is a mask head.
         """
         maps, dense = self.backbone.forward_with_dense(batch_inputs)
         x = self._pyramid(maps)
@@ -58,6 +59,8 @@ class FViT(TwoStageDetector):
         else:
             proposals = [sample.proposals for sample in batch_data_samples]
         results = self.roi_head.predict(x, proposals, batch_data_samples, rescale=rescale, dense=dense.float())
+        for result in results:
+            self.roi_head.bbox_head.name_instances(result)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def _pyramid(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -56,6 +56,23 @@ def test_instances_are_read_by_the_coco_api(root):
             assert mask_api.area(coco.annToRLE(annotation)) == annotation["area"] == (ids == ids[mask][0]).sum()
 
 
+def test_lvis_file_is_read_by_the_lvis_api(root):
+    from lvis import LVIS
+
+    lvis = LVIS(str(root / "annotations" / "lvis_val.json"))
+    categories = list(lvis.cats.values())
+    assert [c["name"] for c in categories] == list(CLASS_NAMES[:20])
+    assert {c["name"] for c in categories if c["frequency"] == "r"} == set(NOVEL_THINGS)
+    assert {c["frequency"] for c in categories} == {"r", "c", "f"}
+    for image_id, image in lvis.imgs.items():
+        annotations = [a for a in lvis.anns.values() if a["image_id"] == image_id]
+        present = {a["category_id"] for a in annotations}
+        assert set(image["neg_category_ids"]) == set(range(1, 21)) - present
+        assert (root / image["coco_url"]).is_file()
+        for annotation in annotations:
+            assert lvis.ann_to_mask(annotation).sum() == annotation["area"]
+
+
 def test_captions_mention_classes_of_their_image(root):
     content = json.loads((root / "annotations" / "captions_val.json").read_text())
     panoptic = json.loads((root / "annotations" / "panoptic_val.json").read_text())

@@ -21,6 +21,9 @@ FACTS = {
     "ade20k_847": (847, None, "28b0e08ed9896328"),
     "pascal_context_459": (459, None, "7ceeb6cf7ae0002f"),
     "pascal_context_59": (59, None, "2a916e2ba2eaa942"),
+    "coco_80": (80, 80, "a006c1ba0e80255d"),
+    "objects365_v1": (365, 365, "a3902cf5824bb0eb"),
+    "voc_20": (20, 20, "251cb050a187d851"),
 }
 
 
@@ -54,6 +57,9 @@ def test_derived_lists_equal_mmdet_and_mmseg() -> None:
     assert load("coco_stuff_171") == load("set_171") == tuple(mmseg.datasets.COCOStuffDataset.METAINFO["classes"])
     assert load("ade20k_150") == tuple(mmseg.datasets.ADE20KDataset.METAINFO["classes"])
     assert load("ade20k_150") == tuple(mmdet.datasets.ADE20KSegDataset.METAINFO["classes"])
+    assert load("coco_80") == tuple(mmdet.datasets.CocoDataset.METAINFO["classes"])
+    assert load("objects365_v1") == tuple(mmdet.datasets.Objects365V1Dataset.METAINFO["classes"])
+    assert load("voc_20") == tuple(mmdet.datasets.VOCDataset.METAINFO["classes"])
     assert load("pascal_context_59") == tuple(mmseg.datasets.PascalContextDataset59.METAINFO["classes"])
 
 

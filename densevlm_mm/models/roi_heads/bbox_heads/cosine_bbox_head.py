@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmdet.models.layers import multiclass_nms
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
 from mmdet.models.utils import empty_instances
 from mmdet.registry import MODELS
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from densevlm_mm.datasets.open_vocabulary import load_split
 from densevlm_mm.models.layers import text_similarity
+from densevlm_mm.models.layers.multiclass_nms import multiclass_nms
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
 
 # R regions, C classes, K = C + 1 columns (the last is the background), D channels.
@@ -36,7 +36,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
         class_embeddings: Embeddings of the C classes and of the word "background", the last, as
             :func:`resolve_class_embeddings` takes them. They are no part of a checkpoint: a detector is tested on
             another vocabulary by config alone.
-        num_classes: C.
+        num_classes: C, to be checked; ``None`` takes that of the embeddings.
         novel_classes: Names of the classes that are held out from training; a string is a packaged vocabulary that
             says which, such as ``'ov_coco_65'``.
         background_weight: Weight of background regions in the loss (0.6 on OV-COCO, 0.9 on OV-LVIS).
@@ -61,7 +61,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
     def __init__(
         self,
         class_embeddings: dict | str | Path | ClassEmbeddings,
-        num_classes: int,
+        num_classes: int | None = None,
         novel_classes: str | Sequence[str] = (),
         background_weight: float = 1.0,
         temperature: float = 50.0,
@@ -78,6 +78,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share in [0, 1], got {share}.")
         embeddings = resolve_class_embeddings(class_embeddings)
+        num_classes = len(embeddings) - 1 if num_classes is None else num_classes
         _check_columns(embeddings, num_classes)
         is_base = _base_columns(embeddings, novel_classes)
         loss_cls = dict(type="MaskedCrossEntropyLoss") if loss_cls is None else dict(loss_cls)
@@ -94,8 +95,8 @@ class CosineBBoxHead(ConvFCBBoxHead):
         self.class_embeddings = embeddings
         self.vlm_temperature = vlm_temperature
         self.register_buffer("text", F.normalize(embeddings.embeddings.float(), dim=-1), persistent=False)
-        vlm_share_K = torch.where(torch.tensor(is_base), alpha, beta).float()
-        self.register_buffer("vlm_share", vlm_share_K, persistent=False)
+        self.register_buffer("is_novel", ~torch.tensor(is_base), persistent=False)
+        self.register_buffer("vlm_share", torch.where(self.is_novel, beta, alpha).float(), persistent=False)
         if learn_temperature:
             self.temperature = nn.Parameter(torch.tensor(float(temperature)))
         else:
@@ -113,6 +114,12 @@ class CosineBBoxHead(ConvFCBBoxHead):
         """
         embedding_RD, deltas_R4 = super().forward(x)
         return self.temperature * text_similarity(embedding_RD, self.text), deltas_R4.float()
+
+    def name_instances(self, instances: InstanceData) -> None:
+        """Add to detections their classes' names, ``label_names``, and which are novel, ``is_novel`` (N,) bool."""
+        classes = self.class_embeddings.classes
+        instances.label_names = [classes[label] for label in instances.labels.tolist()]
+        instances.is_novel = self.is_novel[instances.labels]
 
     def ensemble(self, det_logits: Tensor, vlm_features: Tensor) -> Tensor:
         """Combine the detector's probabilities p with the encoder's q: ``p ** (1 - share) * q ** share``.
@@ -167,10 +174,9 @@ class CosineBBoxHead(ConvFCBBoxHead):
         if rcnn_test_cfg is None:
             results.bboxes, results.scores = boxes_xyxy, cls_score
             return results
-        detections, labels = multiclass_nms(
-            boxes_xyxy, cls_score, rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img
+        results.bboxes, results.scores, results.labels = multiclass_nms(
+            boxes_xyxy, cls_score[:, :-1], rcnn_test_cfg.score_thr, rcnn_test_cfg.nms, rcnn_test_cfg.max_per_img
         )
-        results.bboxes, results.scores, results.labels = detections[:, :4], detections[:, 4], labels
         return results
 
 

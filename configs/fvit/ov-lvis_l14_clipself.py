@@ -1,0 +1,4 @@
+# The encoder refined by CLIPSelf on image patches.
+_base_ = './ov-lvis_l14_eva-original.py'
+
+model = dict(backbone=dict(encoder=dict(checkpoint='weights/eva_vitl14_coco_clipself_patches.pt')))

@@ -1,0 +1,16 @@
+# Transfer of an OV-LVIS detector (ViT-L/14) to the 365 classes of Objects365 v1; test only.
+_base_ = './transfer_l14_coco.py'
+
+model = dict(
+    roi_head=dict(bbox_head=dict(num_classes=365, class_embeddings=dict(vocabulary='objects365_v1'), alpha=0.3)))
+
+data_root = 'data/objects365v1'
+test_dataloader = dict(
+    dataset=dict(
+        type='Objects365V1Dataset',
+        data_root=data_root,
+        ann_file='annotations/objects365_val.json',
+        data_prefix=dict(img='val')))
+test_evaluator = dict(
+    ann_file=data_root + '/annotations/objects365_val.json',
+    sort_categories=True)  # the official file's order is another; without this, labels would meet wrong ids

@@ -1,0 +1,53 @@
+"""A user's own class names in the place of the vocabulary that a model was trained on."""
+
+from mmengine.config import Config, ConfigDict
+
+from densevlm_mm.models.text import Vocabulary
+
+
+def use_vocabulary(cfg: Config, vocabulary: str) -> None:
+    """Let an open-vocabulary detector or segmentor predict other classes.
+
+    A detector's score ensemble takes the classes that it was trained on, by name, as base and all others as novel.
+
+    Args:
+        cfg: The experiment, changed in place.
+        vocabulary: Name of a packaged vocabulary, or path of a ``.txt`` (one name a line) or ``.json``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the vocabulary is empty or unknown, or the config's model knows no class embeddings.
+    """
+    classes = Vocabulary.load(vocabulary).classes
+    head = cfg.model.get("roi_head", {}).get("bbox_head", {})
+    if "class_embeddings" in head:
+        options = _buildable(head.class_embeddings, "model.roi_head.bbox_head.class_embeddings")
+        novel = head.get("novel_classes", ())
+        trained = Vocabulary.load(options.vocabulary).classes
+        if isinstance(novel, str):
+            from densevlm_mm.datasets.open_vocabulary import load_split
+
+            novel = load_split(novel)["novel_classes"]
+        base = set(trained) - set(novel)
+        options.vocabulary = vocabulary
+        head.num_classes = len(classes)
+        head.novel_classes = tuple(name for name in classes if name not in base)
+    elif "class_embeddings" in cfg.model:
+        options = _buildable(cfg.model.class_embeddings, "model.class_embeddings")
+        chosen = cfg.model.get("test_class_embeddings") or {}
+        cfg.model.test_class_embeddings = ConfigDict({**options, **chosen, "vocabulary": vocabulary})
+        cfg.model.test_class_embeddings.pop("file", None)
+    else:
+        raise ValueError(
+            f"{cfg.filename}: {cfg.model.type} has no class_embeddings, its classes are fixed; --vocabulary is for the "
+            "configs in configs/fvit, configs/san and configs/cat_seg."
+        )
+
+
+def _buildable(options: object, where: str) -> ConfigDict:
+    if not isinstance(options, dict) or "vocabulary" not in options:
+        raise ValueError(
+            f"{where} is a file of embeddings; to predict other classes give dict(vocabulary=..., model_name=..., "
+            "checkpoint=...), with which embeddings can be built."
+        )
+    return options

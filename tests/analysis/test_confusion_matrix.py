@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from densevlm_mm.analysis.confusion_matrix import (
+    confusion_counts,
+    confusion_record,
+    plot_confusion,
+    region_confusion,
+    row_shares,
+)
+from densevlm_mm.evaluation.region_classification import class_mean_accuracy, label_ranks
+from densevlm_mm.models.text import Vocabulary
+
+
+def test_counts_match_a_loop(make_scores) -> None:
+    scores = make_scores()
+    expected = np.zeros((7, 8), dtype=int)
+    for label, row, empty in zip(scores.labels, scores.mask_scores, scores.mask_empty, strict=True):
+        expected[label, 7 if empty else row.argmax()] += 1
+    np.testing.assert_array_equal(region_confusion(scores), expected)
+    assert region_confusion(scores).sum() == 200
+    assert region_confusion(scores, "boxes")[:, 7].sum() == 0
+
+
+def test_the_diagonal_is_the_per_class_accuracy(make_scores) -> None:
+    scores = make_scores()
+    correct = (label_ranks(scores.mask_scores, scores.labels) == 0).numpy()
+    _, accuracy = class_mean_accuracy(correct, scores.labels.numpy(), 7)
+    np.testing.assert_allclose(np.diag(row_shares(region_confusion(scores))), accuracy)
+    assert np.isnan(accuracy[6])
+
+
+def test_the_most_frequent_confusions_come_first() -> None:
+    vocabulary = Vocabulary("v", ("a", "b"), (("a",), ("b",)), np.array([True, False]))
+    counts = confusion_counts(np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 0, -1]), 2)
+    record = confusion_record(counts, vocabulary)
+    assert record["counts"] == [[3, 1], [1, 0]]
+    assert record["without_prediction"] == [0, 1]
+    pairs = [(pair["annotated"], pair["predicted"], pair["share"]) for pair in record["top_confusions"]]
+    assert pairs == [("b", "a", 50.0), ("a", "b", 25.0)]
+
+
+def test_the_picture_is_whole(make_scores, tmp_path, assert_whole_picture) -> None:
+    scores = make_scores()
+    plot_confusion(region_confusion(scores), scores.vocabulary, tmp_path / "a.png", title="some title")
+    assert_whole_picture(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_classes_of_one_kind_alone_can_be_drawn(flag, tmp_path, assert_whole_picture) -> None:
+    vocabulary = Vocabulary("v", ("a", "b"), (("a",), ("b",)), np.array([flag, flag]))
+    plot_confusion(np.array([[1, 2, 0], [0, 0, 0]]), vocabulary, tmp_path / "a.png")
+    assert_whole_picture(tmp_path / "a.png")

@@ -1,0 +1,70 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from densevlm_mm.analysis.grid_classification import GridClassification, classify_grid, plot_grid_classification
+from densevlm_mm.analysis.images import CanvasImage
+from densevlm_mm.models.text import ClassEmbeddings
+
+
+@pytest.fixture
+def embeddings() -> ClassEmbeddings:
+    return ClassEmbeddings(
+        name="test",
+        classes=("boat", "sky", "sea"),
+        is_thing=np.array([True, False, False]),
+        embeddings=torch.eye(3),
+        model="TinyScenes-S",
+        templates="plain",
+        normalization="class",
+        fingerprint="",
+    )
+
+
+@pytest.fixture
+def image() -> CanvasImage:
+    return CanvasImage("image.png", torch.randint(256, (3, 64, 64), dtype=torch.uint8), (32, 64))
+
+
+@pytest.fixture
+def model():
+    """Its dense map has sky in the left half of the image area, boat in the right one, sea in the padding."""
+    dense = torch.zeros(1, 3, 8, 8)
+    dense[:, 1, :4, :4] = 1
+    dense[:, 0, :4, 4:] = 1
+    dense[:, 2, 4:] = 1
+    return SimpleNamespace(dense=lambda images: dense)
+
+
+def test_cells_tile_the_image_area_and_not_the_padding(model, image, embeddings) -> None:
+    result = classify_grid(model, image, embeddings, (2, 4), temperature=0.5)
+    assert [result.classes[label] for label in result.labels] == ["sky", "sky", "boat", "boat"] * 2
+    # cosines 1, 0, 0 over tau = 0.5
+    np.testing.assert_allclose(result.probabilities, np.exp(2) / (np.exp(2) + 2), rtol=1e-5)
+
+
+def test_the_threshold_is_strict(embeddings) -> None:
+    result = GridClassification((1, 2), np.array([0, 1]), np.array([0.3, 0.31]), embeddings.classes, None)
+    cells = result.record(0.3)
+    assert [cell["kept"] for cell in cells] == [False, True]
+    assert [(cell["row"], cell["column"], cell["name"]) for cell in cells] == [(0, 0, "boat"), (0, 1, "sky")]
+
+
+@pytest.mark.parametrize(("grid", "tau", "problem"), [((0, 3), 0.01, "not 0 x 3"), ((2, 2), 0.0, "not 0.0")])
+def test_impossible_settings_are_refused(model, image, embeddings, grid, tau, problem) -> None:
+    with pytest.raises(ValueError, match=problem):
+        classify_grid(model, image, embeddings, grid, tau)
+
+
+def test_the_picture_is_whole(image, tmp_path, assert_whole_picture) -> None:
+    names = ("building-other-merged", "a", "traffic light, stop light")
+    labels, probabilities = np.arange(24) % 3, np.linspace(0.05, 0.95, 24)
+    flags = np.array([False, True, True])
+    results = {
+        "with flags": GridClassification((4, 6), labels, probabilities, names, flags),
+        "without": GridClassification((6, 4), labels, probabilities, names, None),
+    }
+    plot_grid_classification(image, results, tmp_path / "a.png")
+    assert_whole_picture(tmp_path / "a.png")

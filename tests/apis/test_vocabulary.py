@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from densevlm_mm.apis import use_vocabulary
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> str:
+    path = tmp_path / "names.txt"
+    path.write_text("boat\ncow\nfishing boat\n")
+    return str(path)
+
+
+def test_detector_gets_other_columns_and_untrained_names_are_novel(names) -> None:
+    cfg = Config.fromfile(str(ROOT / "configs/tiny/fvit_original.py"))
+    use_vocabulary(cfg, names)
+    head = cfg.model.roi_head.bbox_head
+    assert head.class_embeddings.vocabulary == names
+    assert head.class_embeddings.extra_classes == ("background",)
+    assert head.num_classes == 3
+    assert head.novel_classes == ("cow", "fishing boat")  # cow is in the trained vocabulary, as a novel class
+
+
+def test_segmentor_keeps_its_training_vocabulary(names) -> None:
+    options = dict(vocabulary="coco_stuff_171", templates="vild")
+    cfg = Config(dict(model=dict(type="CATSeg", class_embeddings=options, test_class_embeddings=None)))
+    use_vocabulary(cfg, names)
+    assert cfg.model.class_embeddings.vocabulary == "coco_stuff_171"
+    assert dict(cfg.model.test_class_embeddings) == dict(vocabulary=names, templates="vild")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (dict(type="FasterRCNN", roi_head=dict(bbox_head=dict())), "no class_embeddings"),
+        (dict(type="CATSeg", class_embeddings=dict(file="x.safetensors")), "is a file of embeddings"),
+    ],
+)
+def test_models_without_a_vocabulary_are_refused(names, model, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        use_vocabulary(Config(dict(model=model)), names)

@@ -1,0 +1,63 @@
+r"""What an encoder takes the cells of an image for: class and probability, cells below the threshold dimmed.
+
+Writes DIR/STEM_grid.png and .json for every image. Temperature and threshold are those of the config's loss.
+
+Example:
+    python tools/analysis_tools/grid_classification.py data/tiny_scenes/val/000003.jpg --grid 6 \
+        --config configs/tiny/teacher.py --checkpoints densevlm_mm/assets/tiny_scenes_teacher.safetensors --out DIR
+"""
+
+import argparse
+from pathlib import Path
+
+from densevlm_mm.analysis.command_line import (
+    add_common_arguments,
+    add_image_arguments,
+    analysis_parser,
+    load_models,
+    one_line_errors,
+)
+from densevlm_mm.analysis.grid_classification import classify_grid, plot_grid_classification
+from densevlm_mm.analysis.images import load_canvas_image, output_stems
+from densevlm_mm.analysis.tables import write_json
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = analysis_parser(__doc__)
+    add_image_arguments(parser)
+    parser.add_argument("--grid", type=int, nargs="+", default=[6], metavar="N", help="N x N cells, or ROWS COLUMNS")
+    parser.add_argument("--vocabulary", help="packaged name or file; default: the config's evaluation vocabulary")
+    parser.add_argument("--threshold", type=float, help="theta; default: the config's, else 0.3")
+    parser.add_argument("--temperature", type=float, help="tau; default: the config's, else 0.01")
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    if len(args.grid) > 2:
+        parser.error(f"--grid takes one or two numbers, not {len(args.grid)}")
+    return args
+
+
+def main() -> None:
+    """Classify, draw."""
+    args = parse_args()
+    with one_line_errors("grid_classification.py"):
+        models = load_models(args.checkpoints, args)
+        loss = models[0].cfg.model.get("loss", {})
+        threshold = loss.get("threshold", 0.3) if args.threshold is None else args.threshold
+        temperature = loss.get("temperature", 0.01) if args.temperature is None else args.temperature
+        embeddings = [model.class_embeddings(args.vocabulary, args.templates) for model in models]
+        for path, stem in zip(args.images, output_stems(args.images), strict=True):
+            canvases = [load_canvas_image(path, model.cfg) for model in models]
+            results = {
+                model.name: classify_grid(model, canvas, classes, (args.grid[0], args.grid[-1]), temperature)
+                for model, canvas, classes in zip(models, canvases, embeddings, strict=True)
+            }
+            prefix = Path(args.out) / f"{stem}_grid"
+            cells = {name: result.record(threshold) for name, result in results.items()}
+            write_json(f"{prefix}.json", dict(image=path, threshold=threshold, temperature=temperature, cells=cells))
+            plot_grid_classification(canvases[0], results, f"{prefix}.png", threshold)
+            print(f"{prefix}.png, .json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Convert a published F-ViT detector (CLIPSelf, mmdet 2.x) to a checkpoint of our F-ViT, and say what was dropped.
+
+The weights' licence is their authors' (non-commercial).
+
+Example:
+    python tools/model_converters/fvit.py configs/fvit/ov-coco_b16_clipself.py published.pth weights/fvit_b16.pth
+    python tools/test.py configs/fvit/ov-coco_b16_clipself.py weights/fvit_b16.pth
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from densevlm_mm.apis import exit_on_user_error, load_experiment
+from densevlm_mm.models.encoders.checkpoint_files import read_content
+from densevlm_mm.models.text import ClassEmbeddings, Vocabulary
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="config of the same architecture and data set")
+    parser.add_argument("published", help="published detector checkpoint")
+    parser.add_argument("out", help="file to write, ending in .pth")
+    return parser.parse_args()
+
+
+def build_empty(cfg: Config) -> nn.Module:
+    """Build a config's detector without weights or class embeddings: its names and shapes are what counts."""
+    from mmdet.registry import MODELS
+
+    init_default_scope(cfg.default_scope)
+    head = cfg.model.roi_head.bbox_head
+    options = head.class_embeddings
+    vocabulary = Vocabulary.load(options.vocabulary).with_extra_classes(options.extra_classes)
+    head.class_embeddings = ClassEmbeddings(
+        name=vocabulary.name,
+        classes=vocabulary.classes,
+        is_thing=vocabulary.is_thing,
+        embeddings=torch.zeros(len(vocabulary), head.fc_out_channels),
+        model=options.model_name,
+        templates=options.get("templates", "vild"),
+        normalization="class",
+        fingerprint="",
+    )
+    cfg.model.backbone.encoder.checkpoint = "random"
+    with torch.device("meta"):
+        return MODELS.build(cfg.model)
+
+
+def main() -> None:
+    """Convert, and report."""
+    args = parse_args()
+    with exit_on_user_error("tools/model_converters/fvit.py"):
+        from densevlm_mm.models.detectors.fvit_checkpoints import convert_fvit
+
+        if not args.out.endswith(".pth"):
+            raise ValueError(f"{args.out}: a checkpoint's name ends in .pth.")
+        content = read_content(Path(args.published))
+        published = content.get("state_dict", content)
+        conversion = convert_fvit(published, build_empty(load_experiment(args.config)), args.published)
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(dict(state_dict=conversion.state_dict, meta={}), args.out)
+    print(f"wrote {args.out}: {len(conversion.state_dict)} tensors")
+    for reason, count in Counter(conversion.dropped.values()).items():
+        names = [name for name, why in conversion.dropped.items() if why == reason]
+        print(f"dropped {count} ({reason}): {', '.join(names[:4])}{', ...' if count > 4 else ''}")
+
+
+if __name__ == "__main__":
+    main()
