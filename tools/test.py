@@ -31,8 +31,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        help="write results: .csv or .json, the per-class table of a region evaluation; .pkl, the predictions; "
-        "a folder, the label maps of a segmentor",
+        help="write results: .csv or .json, the per-class table of a region evaluation or a segmentor; .pkl, the "
+        "predictions; a folder, the label maps of a segmentor",
     )
     parser.add_argument("--show", action="store_true", help="show predictions in a window")
     parser.add_argument("--show-dir", metavar="DIR", help="draw predictions into this folder")

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+_PER_CLASS_METRICS = ("RegionClassificationMetric", "OpenVocabularyIoUMetric")
+_LABEL_MAP_METRICS = ("OpenVocabularyIoUMetric", "IoUMetric")
+
 
 def enable_outputs(cfg: Config, out: str) -> None:
     """Make the test write its results.
 
     Args:
         cfg: The experiment, changed in place.
-        out: ``.csv`` or ``.json`` for the per-class table of a region evaluation (both are written), ``.pkl`` for the
-            predictions, a folder for the label maps of a segmentor.
+        out: ``.csv`` or ``.json`` for the per-class table of a region evaluation or a segmentor (both are written),
+            ``.pkl`` for the predictions, a folder for the label maps of a segmentor.
 
     Raises:
         ValueError: If the config's evaluator cannot write that.
@@ -23,15 +26,17 @@ def enable_outputs(cfg: Config, out: str) -> None:
     if suffix in (".pkl", ".pickle"):
         dump = "mmdet.DumpDetResults" if cfg.get("default_scope") == "mmdet" else "DumpResults"
         cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
-    elif suffix in (".csv", ".json") and "RegionClassificationMetric" in kinds:
-        evaluators[kinds.index("RegionClassificationMetric")]["outfile_prefix"] = str(Path(out).with_suffix(""))
-    elif not suffix and "IoUMetric" in kinds:
-        evaluators[kinds.index("IoUMetric")].update(output_dir=out, keep_results=True)
+    elif suffix in (".csv", ".json") and (found := _first(kinds, _PER_CLASS_METRICS)) is not None:
+        evaluators[found]["outfile_prefix"] = str(Path(out).with_suffix(""))
+    elif not suffix and (found := _first(kinds, _LABEL_MAP_METRICS)) is not None:
+        evaluators[found]["output_dir"] = out
+        if kinds[found] == "IoUMetric":
+            evaluators[found]["keep_results"] = True  # mmseg's own would take the folder away
     else:
         raise ValueError(
             f"--out {out}: {', '.join(kinds)} cannot write this. Give .csv or .json for the per-class table of a "
-            "region "
-            "evaluation, .pkl for predictions, or a folder (no suffix) for a segmentor's label maps."
+            "region evaluation or a segmentor, .pkl for predictions, or a folder (no suffix) for a segmentor's label "
+            "maps."
         )
 
 
@@ -82,6 +87,10 @@ def _default_detector_tta(cfg: Config) -> None:
         pipeline = deepcopy(_innermost_dataset(cfg).pipeline)
         pipeline[-1] = dict(type="TestTimeAug", transforms=[flips, packs])
         cfg.tta_pipeline = pipeline
+
+
+def _first(kinds: list[str], wanted: tuple[str, ...]) -> int | None:
+    return next((position for position, kind in enumerate(kinds) if kind in wanted), None)
 
 
 def _innermost_dataset(cfg: Config) -> ConfigDict:

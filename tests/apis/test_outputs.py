@@ -24,6 +24,11 @@ def test_each_kind_of_output_goes_to_the_evaluator_that_writes_it() -> None:
     cfg = config("RegionClassificationMetric")
     enable_outputs(cfg, "results/table.csv")
     assert cfg.test_evaluator.outfile_prefix == "results/table"
+    cfg = config("OpenVocabularyIoUMetric", "mmseg")
+    enable_outputs(cfg, "results/table.json")
+    enable_outputs(cfg, "maps")
+    assert (cfg.test_evaluator.outfile_prefix, cfg.test_evaluator.output_dir) == ("results/table", "maps")
+    assert "keep_results" not in cfg.test_evaluator
     cfg = config("CocoMetric", "mmdet")
     enable_outputs(cfg, "detections.pkl")
     assert cfg.test_evaluator[1] == dict(type="mmdet.DumpDetResults", out_file_path="detections.pkl")
@@ -39,6 +44,11 @@ def test_what_an_evaluator_cannot_write_is_an_error(metric, out) -> None:
 
 
 def test_show_dir() -> None:
+    cfg = config("OpenVocabularyIoUMetric", "mmseg")
+    enable_outputs(cfg, "results/table.json")
+    enable_outputs(cfg, "maps")
+    assert (cfg.test_evaluator.outfile_prefix, cfg.test_evaluator.output_dir) == ("results/table", "maps")
+    assert "keep_results" not in cfg.test_evaluator
     cfg = config("CocoMetric", "mmdet")
     enable_show(cfg, "pictures")
     assert cfg.default_hooks.visualization.draw
@@ -52,6 +62,11 @@ def test_show_dir() -> None:
 
 
 def test_tta_wraps_the_model_or_says_that_there_is_none() -> None:
+    cfg = config("OpenVocabularyIoUMetric", "mmseg")
+    enable_outputs(cfg, "results/table.json")
+    enable_outputs(cfg, "maps")
+    assert (cfg.test_evaluator.outfile_prefix, cfg.test_evaluator.output_dir) == ("results/table", "maps")
+    assert "keep_results" not in cfg.test_evaluator
     cfg = config("CocoMetric", "mmdet")
     enable_tta(cfg)
     assert cfg.model.type == "mmdet.DetTTAModel"

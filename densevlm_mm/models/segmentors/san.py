@@ -1,0 +1,200 @@
+"""SAN, an open-vocabulary segmentor whose CLIP can be swapped."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmseg.models.segmentors import MultimodalEncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from densevlm_mm.models.segmentors.san_weights import load_clip_image_tower
+from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
+
+EmbeddingsConfig = dict[str, Any] | str | ClassEmbeddings
+
+
+@MODELS.register_module()
+class OpenVocabularySAN(MultimodalEncoderDecoder):
+    """mmseg's SAN (arXiv 2302.12242) over vocabularies that are independent of the data set's class list.
+
+    The class embeddings are built once and cached; the model holds no text tower. Predictions are over
+    ``test_class_embeddings``: label i is the i-th class of that vocabulary, whose names come with every prediction as
+    the meta information ``vocabulary_classes``.
+
+    Args:
+        image_encoder: mmseg's ``VisionTransformer`` with the first blocks of an OpenAI-type CLIP, or
+            :class:`TowerTaps`.
+        decode_head: An :class:`OpenVocabularySANHead`.
+        class_embeddings: Training vocabulary and prompts, as :func:`resolve_class_embeddings` takes them.
+            ``model_name`` and ``checkpoint`` default to the image encoder's; an encoder without a text tower needs a
+            ``checkpoint`` that has one.
+        test_class_embeddings: What predictions are over; keys that are missing are those of ``class_embeddings``.
+            None: the training vocabulary.
+        clip: The weights of image encoder and recognition head: ``model_name`` (open_clip name), ``checkpoint`` (as
+            :class:`DenseImageEncoder` takes it) and optionally ``trust``. None with :class:`TowerTaps`, which has its
+            own.
+        logit_scale: See :class:`SANTextClassifier`.
+        text_encoder: Must be None.
+        pretrained: Must be None.
+        **options: Those of mmseg's ``MultimodalEncoderDecoder``.
+
+    Raises:
+        ValueError: If the parts do not fit each other.
+
+    Example:
+        >>> cfg = Config.fromfile('configs/san/san_vit-b16_densevlm_80k.py')
+        >>> cfg.model.test_class_embeddings = dict(vocabulary='my_classes.txt')
+    """
+
+    def __init__(
+        self,
+        image_encoder: dict[str, Any],
+        decode_head: dict[str, Any],
+        class_embeddings: EmbeddingsConfig,
+        test_class_embeddings: EmbeddingsConfig | None = None,
+        clip: dict[str, Any] | None = None,
+        logit_scale: float = 100.0,
+        text_encoder: None = None,
+        pretrained: None = None,
+        **options: Any,
+    ) -> None:
+        if text_encoder is not None or pretrained is not None:
+            raise ValueError(
+                "the embeddings of model.class_embeddings take the text tower's place and model.clip.checkpoint that "
+                f"of pretrained: set both to None, got text_encoder={text_encoder}, pretrained={pretrained!r}"
+            )
+        _check_source(image_encoder, clip)
+        source = clip if clip is not None else image_encoder["encoder"]
+        source = {key: source.get(key) for key in ("model_name", "checkpoint")}
+        embeddings = resolve_class_embeddings(class_embeddings, **source)
+        test_embeddings = embeddings
+        if test_class_embeddings is not None:
+            test_embeddings = resolve_class_embeddings(
+                _with_defaults(test_class_embeddings, class_embeddings), **source
+            )
+        if decode_head.get("num_classes") not in (None, len(embeddings)):
+            raise ValueError(
+                f"decode_head.num_classes={decode_head['num_classes']}, but the training vocabulary "
+                f"{embeddings.name!r} has {len(embeddings)} classes: leave num_classes out or set it to None"
+            )
+        test_cfg = options.pop("test_cfg", None)
+        super().__init__(
+            image_encoder=ConfigDict(image_encoder),
+            text_encoder=dict(
+                type="SANTextClassifier",
+                class_embeddings=embeddings,
+                test_class_embeddings=test_embeddings,
+                logit_scale=logit_scale,
+            ),
+            decode_head=ConfigDict(decode_head, num_classes=len(embeddings)),
+            test_cfg=ConfigDict(test_cfg or dict(mode="whole")),
+            **options,
+        )
+        self.clip = clip
+        self.out_channels = len(test_embeddings)  # of the buffer of slide inference
+        for resolved in (embeddings, test_embeddings):
+            resolved.check_encoder(self._embed_dim(), source["model_name"])
+        self._check_taps()
+        self._check_padding()
+
+    def _embed_dim(self) -> int:
+        encoder = getattr(self.image_encoder, "encoder", None)
+        return encoder.embed_dim if encoder is not None else self.decode_head.rec_with_attnbias.proj.out_features
+
+    def _check_taps(self) -> None:
+        encoder, adapter = self.image_encoder, self.decode_head.side_adapter_network
+        num_taps = len(encoder.out_indices) + bool(encoder.out_origin)
+        width = encoder.encoder.width if hasattr(encoder, "encoder") else encoder.cls_token.shape[-1]
+        found = (len(adapter.fusion_index), adapter.conv_clips[0][1].in_channels)
+        if found != (num_taps, width):
+            raise ValueError(
+                f"the image encoder gives {num_taps} maps of {width} channels, the side adapter expects {found[0]} of "
+                f"{found[1]}: set decode_head.san_cfg.fusion_index and clip_channels"
+            )
+
+    def _check_padding(self) -> None:
+        pad_value = getattr(self.data_preprocessor, "seg_pad_val", self.decode_head.ignore_index)
+        if pad_value != self.decode_head.ignore_index:
+            raise ValueError(
+                f"data_preprocessor.seg_pad_val={pad_value} would make padding a class: set it to "
+                f"decode_head.ignore_index={self.decode_head.ignore_index}"
+            )
+
+    def init_weights(self) -> None:
+        """Initialise what trains and load CLIP."""
+        self.text_encoder.init_weights()
+        self.decode_head.init_weights()
+        if self.clip is not None:
+            load_clip_image_tower(self.image_encoder, self.decode_head.rec_with_attnbias, **self.clip)
+        self._is_init = True
+
+    def _decoder_inputs(self, images: Tensor, test: bool) -> list[Any]:
+        clip_images = images
+        if self.asymetric_input:
+            clip_images = F.interpolate(images, scale_factor=self.encoder_resolution, mode="bilinear")
+        return [images, self.image_encoder(clip_images), self.text_encoder(test=test)]
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Compute the losses over the training vocabulary.
+
+        Args:
+            inputs: Normalised images (B, 3, H, W).
+            data_samples: With ``gt_sem_seg``, labels of the training vocabulary.
+
+        Returns:
+            The losses by name.
+        """
+        return self._decode_head_forward_train(self._decoder_inputs(inputs, test=False), data_samples)
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict[str, Any]]) -> Tensor:
+        """Score every pixel over the test vocabulary.
+
+        Args:
+            inputs: Normalised images (B, 3, H, W), or crops of them.
+            batch_img_metas: Their meta information.
+
+        Returns:
+            (B, T, H, W), not negative, larger is likelier; T classes of the test vocabulary.
+        """
+        return self.decode_head.predict(self._decoder_inputs(inputs, test=True), batch_img_metas, self.test_cfg)
+
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Segment images.
+
+        Args:
+            inputs: Normalised images (B, 3, H, W).
+            data_samples: With the images' meta information.
+
+        Returns:
+            The data samples with ``pred_sem_seg`` (labels of the test vocabulary), ``seg_logits``, and the names of
+            the classes in the meta information ``vocabulary_classes``.
+        """
+        results = super().predict(inputs, data_samples)
+        for result in results:
+            result.set_metainfo(dict(vocabulary_classes=self.text_encoder.test_classes))
+        return results
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Any:
+        """Return the decode head's raw outputs over the test vocabulary, see :meth:`OpenVocabularySANHead.forward`."""
+        return self.decode_head(self._decoder_inputs(inputs, test=True))
+
+
+def _check_source(image_encoder: Mapping[str, Any], clip: Mapping[str, Any] | None) -> None:
+    has_own = "encoder" in image_encoder
+    if has_own == (clip is not None) or (clip is not None and not clip.get("checkpoint")):
+        raise ValueError(
+            "the weights of the image encoder come from model.clip=dict(model_name=..., checkpoint=...), or with "
+            f"TowerTaps from its encoder; got clip={clip} for a {image_encoder.get('type')} "
+            f"{'with' if has_own else 'without'} encoder. 'random' asks for random weights explicitly"
+        )
+
+
+def _with_defaults(test: EmbeddingsConfig, train: EmbeddingsConfig) -> EmbeddingsConfig:
+    """Complete the test vocabulary's config with the prompts and the text tower of the training vocabulary."""
+    if isinstance(test, Mapping) and isinstance(train, Mapping):
+        own = ("file", "vocabulary", "num_things", "extra_classes")
+        return {**{key: value for key, value in train.items() if key not in own}, **test}
+    return test

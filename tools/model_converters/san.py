@@ -1,0 +1,90 @@
+"""Write a CLIP in the layout of mmseg's own SAN, for `pretrained=` of a MultimodalEncoderDecoder.
+
+The configs of this project need no conversion: OpenVocabularySAN reads every published layout itself (`model.clip`).
+The split between image encoder and recognition head follows from the architecture; the text tower comes from a second
+file where the first has none. Each tensor of the architecture is in the output, or nothing is written.
+
+Examples:
+    python tools/model_converters/san.py weights/ViT-B-16.pt san_clip_b16.pth --model ViT-B-16-quickgelu
+    python tools/model_converters/san.py weights/densevlm_openai_b16.safetensors san_densevlm_b16.pth \
+        --model ViT-B-16-quickgelu --text-from open_clip:openai
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from densevlm_mm.apis import exit_on_user_error
+from densevlm_mm.models.encoders import build_clip, load_visual
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", help="CLIP release, exported encoder, or checkpoint of tools/train.py")
+    parser.add_argument("out", help="file to write, ending in .pth")
+    parser.add_argument("--model", help="open_clip name; default: the one that an exported file holds")
+    parser.add_argument("--text-from", metavar="FILE", help="CLIP weights with the text tower; default: CHECKPOINT")
+    parser.add_argument(
+        "--encoder-blocks", type=int, metavar="N", help="blocks of the image encoder; default: three quarters (SAN)"
+    )
+    return parser.parse_args()
+
+
+def convert(
+    checkpoint: str,
+    out: str,
+    model: str | dict | None = None,
+    text_from: str | None = None,
+    encoder_blocks: int | None = None,
+) -> int:
+    """Convert a checkpoint.
+
+    Args:
+        checkpoint: Weights with the image tower.
+        out: File to write.
+        model: open_clip name or config of the architecture; None takes it from an exported file.
+        text_from: Weights with the text tower; None: ``checkpoint``.
+        encoder_blocks: Blocks that go to the image encoder; None: three quarters.
+
+    Returns:
+        How many of the blocks went to the image encoder.
+
+    Raises:
+        FileNotFoundError: If a checkpoint does not exist.
+        ValueError: If a checkpoint does not hold the architecture, or it is not one of OpenAI's ViTs.
+    """
+    from densevlm_mm.models.segmentors.san_weights import to_mmseg_layout  # imports mmseg
+
+    if Path(out).suffix != ".pth":
+        raise ValueError(f"mmseg's checkpoints are .pth files, got {out!r}")
+    visual = load_visual(model, checkpoint)
+    clip = build_clip(model or visual.model_name, text_from or checkpoint)
+    state_dict = {key: value for key, value in clip.state_dict().items() if not key.startswith("visual.")}
+    state_dict |= {f"visual.{key}": value for key, value in visual.state_dict().items()}
+    if encoder_blocks is None:
+        num_blocks = len({key.split(".")[3] for key in state_dict if key.startswith("visual.transformer.resblocks.")})
+        encoder_blocks = num_blocks * 3 // 4
+    converted = to_mmseg_layout(state_dict, encoder_blocks)
+    partial = Path(out).with_name(f".{Path(out).name}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.save(converted, partial)
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+    return encoder_blocks
+
+
+def main() -> None:
+    """Convert, and say what was written."""
+    args = parse_args()
+    with exit_on_user_error("tools/model_converters/san.py"):
+        blocks = convert(args.checkpoint, args.out, args.model, args.text_from, args.encoder_blocks)
+    print(f"wrote {args.out}: image encoder of {blocks} blocks, the others in the recognition head")
+
+
+if __name__ == "__main__":
+    main()
