@@ -9,13 +9,16 @@ from densevlm_mm.datasets.transforms.seg_labels import LoadSegLabels
 from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
 from densevlm_mm.engine.hooks.seg_visualization import LegendSegVisualizationHook
 from densevlm_mm.evaluation.ov_iou_metric import OpenVocabularyIoUMetric
-from densevlm_mm.models.decode_heads import MaskPooledRecognition, OpenVocabularySANHead
+from densevlm_mm.models.decode_heads import CATSegHead, MaskPooledRecognition, OpenVocabularySANHead
+from densevlm_mm.models.losses.pixel_binary_cross_entropy import PixelBinaryCrossEntropyLoss
 from densevlm_mm.models.mean_score_tta import MeanScoreTTAModel
-from densevlm_mm.models.segmentors import OpenVocabularySAN, SANTextClassifier, TowerTaps
+from densevlm_mm.models.segmentors import CATSeg, OpenVocabularySAN, SANTextClassifier, TowerTaps
 from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
 
 __all__ = [
     "ADE20K847Dataset",
+    "CATSeg",
+    "CATSegHead",
     "LegendSegVisualizationHook",
     "LegendSegVisualizer",
     "LoadSegLabels",
@@ -25,6 +28,7 @@ __all__ = [
     "OpenVocabularySAN",
     "OpenVocabularySANHead",
     "PascalContext459Dataset",
+    "PixelBinaryCrossEntropyLoss",
     "SANTextClassifier",
     "TinyScenesSegDataset",
     "TowerTaps",

@@ -52,7 +52,7 @@ def main() -> None:
         if args.vocabulary:
             use_vocabulary(cfg, args.vocabulary)
         check_inputs(cfg, "test")
-    build_runner(cfg, args.local_rank).test()
+        build_runner(cfg, args.local_rank).test()
 
 
 if __name__ == "__main__":

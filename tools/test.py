@@ -55,7 +55,7 @@ def main() -> None:
         if args.tta:
             enable_tta(cfg)
         check_inputs(cfg, "test")
-    build_runner(cfg, args.local_rank).test()
+        build_runner(cfg, args.local_rank).test()
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def main() -> None:
             enable_auto_scale_lr(cfg)
         enable_resume(cfg, args.resume)
         check_inputs(cfg, "train")
-    build_runner(cfg, args.local_rank).train()
+        build_runner(cfg, args.local_rank).train()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """What the command lines of the tools share."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -32,15 +34,26 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
 def exit_on_user_error(tool: str) -> Iterator[None]:
     """End the program with a message and no traceback if what the user gave is wrong.
 
+    Once a run has a log file, the traceback goes there.
+
     Args:
         tool: The tool's path, as it stands before the message.
     """
     try:
         yield
-    except KeyError as error:  # str() would put its message in quotes
-        sys.exit(f"{tool}: {error.args[0]}")
-    except (OSError, ValueError) as error:
-        sys.exit(f"{tool}: {error}")
+    except (KeyError, OSError, ValueError) as error:
+        # str() would put a KeyError's message in quotes
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        log_file = _log_traceback()
+        sys.exit(f"{tool}: {message}" + (f"\n(the traceback is in {log_file})" if log_file else ""))
+
+
+def _log_traceback() -> str | None:
+    """Write the current exception to the log file of the run, if there is one; return its path."""
+    files = [h for h in MMLogger.get_current_instance().handlers if isinstance(h, logging.FileHandler)]
+    for handler in files:
+        handler.emit(logging.LogRecord("densevlm_mm", logging.ERROR, "", 0, "stopped by", (), sys.exc_info()))
+    return files[0].baseFilename if files else None
 
 
 def build_runner(cfg: Config, local_rank: int = 0) -> Runner:

@@ -79,11 +79,17 @@ def _exists(path: str) -> bool:
     return Path(path).exists()
 
 
+def _facts(known: dict[str, dict], path: Path) -> dict:
+    """What is known of a file by the longest end of its path: label maps lie in folders called as those of images."""
+    ends = ("/".join(path.parts[start:]) for start in range(len(path.parts)))
+    return next((known[end] for end in ends if end in known), {})
+
+
 def _message(cfg: Config, missing: dict[str, str]) -> str:
     known = json.loads(files("densevlm_mm.assets").joinpath("downloads.json").read_text())
     lines = [f"{cfg.filename} needs {len(missing)} file(s) or folder(s) that do not exist:", ""]
     for path, key in missing.items():
-        facts = known.get(Path(path).name, {})
+        facts = _facts(known, Path(path))
         lines.append(f"  {path}    ({key})")
         lines += [
             f"      {label}: {facts[field]}"

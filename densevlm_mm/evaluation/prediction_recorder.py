@@ -1,5 +1,6 @@
 """Predictions on images without ground truth, written with the names of their classes."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,7 @@ class PredictionRecorder(BaseMetric):
             The number of images.
         """
         path = self.out_dir / "predictions.json"
-        fileio.dump(results, str(path), indent=1)
+        fileio.put_text("[\n" + ",\n".join(map(json.dumps, results)) + "\n]\n", str(path))  # a line an image
         found = Counter(
             entry["name"] for record in results for entry in record.get("detections", record.get("segments", ()))
         )

@@ -160,7 +160,7 @@ class LegendSegVisualizer(SegLocalVisualizer):
         Raises:
             ValueError: there is nothing to draw.
         """
-        classes = self.dataset_meta["classes"]
+        classes = (self.dataset_meta or {}).get("classes", ())  # a user's images have none
         maps = []
         if draw_gt and data_sample is not None and "gt_sem_seg" in data_sample:
             maps.append(LabelledMap("ground truth", _labels(data_sample.gt_sem_seg), classes))

@@ -34,6 +34,17 @@ def test_everything_missing_is_listed_at_once(tmp_path) -> None:
     assert "openaipublic" in message  # where to get it
 
 
+def test_the_longest_known_end_of_a_path_says_what_it_is(tmp_path) -> None:
+    """Label maps are in a folder called as that of the images."""
+    cfg = experiment(tmp_path)
+    prefix = dict(img_path="train2017", seg_map_path="stuffthingmaps/train2017")
+    cfg.train_dataloader = dict(dataset=dict(data_root=str(tmp_path), data_prefix=prefix))
+    with pytest.raises(MissingInputsError) as error:
+        check_inputs(cfg, "train")
+    maps = str(error.value).split(str(tmp_path / "stuffthingmaps/train2017"))[1]
+    assert "COCO-Stuff label maps" in maps.splitlines()[1]
+
+
 def test_complete_inputs_pass_and_testing_needs_no_teacher(tmp_path) -> None:
     (tmp_path / "ViT-B-16.pt").touch()
     check_inputs(experiment(tmp_path), "test")

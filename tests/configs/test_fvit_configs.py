@@ -112,6 +112,34 @@ def test_parts_fit_the_encoder(name: str) -> None:
         assert cfg.roi_head.mask_roi_extractor.featmap_strides == cfg.roi_head.bbox_roi_extractor.featmap_strides
 
 
+def test_stock_detector_takes_the_backbone() -> None:
+    """A config of mmdet's with another backbone: builds, and its losses reach the adaptors."""
+    from mmdet.registry import MODELS
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+
+    import densevlm_mm  # noqa: F401
+
+    init_default_scope("mmdet")
+    cfg = load("faster-rcnn_densevlm-b16_coco").model
+    assert cfg.type == "FasterRCNN"
+    tiny = dict(model_name="TinyScenes-S", checkpoint="random")
+    cfg.backbone.update(out_indices=(0, 0, 1, 1), norm_cfg=dict(type="BN"))
+    cfg.backbone.encoder.update(tiny)
+    cfg.neck.in_channels = [96] * 4
+    detector = MODELS.build(cfg)
+    sample = DetDataSample(metainfo=dict(img_shape=(64, 64), pad_shape=(64, 64), batch_input_shape=(64, 64)))
+    sample.gt_instances = InstanceData(bboxes=torch.tensor([[4.0, 4, 50, 50]]), labels=torch.tensor([1]))
+    losses = detector.train()(torch.randn(2, 3, 64, 64), [sample, sample.clone()], mode="loss")
+    sum(value for name in losses for value in _flat(losses[name]) if "loss" in name).backward()
+    assert all(p.grad is None for p in detector.backbone.encoder.parameters())
+    assert all(p.grad is not None for p in detector.backbone.adaptors.parameters())
+
+
+def _flat(value) -> list:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
 @pytest.mark.parametrize(
     ("name", "num_classes", "alpha"), [("coco", 80, 0.2), ("objects365v1", 365, 0.3), ("voc07", 20, 0.3)]
 )

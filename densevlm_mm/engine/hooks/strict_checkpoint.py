@@ -4,6 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from densevlm_mm.engine.unwrap import unwrap_model
+from densevlm_mm.models.state_dict_mismatch import StateDictMismatch
 from densevlm_mm.registry import HOOKS
 
 
@@ -33,19 +34,12 @@ class StrictCheckpointHook(Hook):
             ValueError: If they do not fit; names the first few and the likely cause.
         """
         model = unwrap_model(runner.model)
-        expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in checkpoint.get("state_dict", checkpoint).items()}
-        missing = [n for n in expected if n not in found and not n.startswith(self.allow_missing)]
-        unexpected = [n for n in found if n not in expected and not n.startswith(self.allow_unexpected)]
-        reshaped = [f"{n} {found[n]} for {expected[n]}" for n in expected if n in found and found[n] != expected[n]]
-        problems = [
-            f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-            for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-            if names
-        ]
-        if problems:
+        found = checkpoint.get("state_dict", checkpoint)
+        mismatch = StateDictMismatch.between(model.state_dict(), found)
+        mismatch = mismatch.without(missing=self.allow_missing, unexpected=self.allow_unexpected)
+        if mismatch:
             raise ValueError(
-                f"the checkpoint does not fit {type(model).__name__}: {'; '.join(problems)}. It was probably saved "
+                f"the checkpoint does not fit {type(model).__name__}: {mismatch}. It was probably saved "
                 "with another "
                 "config (another model_name, or other parts): use the config that lies beside it in its work directory."
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from densevlm_mm.models.encoders.checkpoint_layouts import to_open_clip_layout
+from densevlm_mm.models.state_dict_mismatch import StateDictMismatch
 
 _PARTS = ("backbone.", "neck.", "rpn_head.", "roi_head.")
 # What an EVA-CLIP image tower consists of, below the name of its module.
@@ -42,7 +43,7 @@ def convert_fvit(published: Mapping[str, Tensor], detector: nn.Module, source: s
     Raises:
         ValueError: If no EVA tower is found, or anything that the detector needs is missing or has another shape.
     """
-    expected = {name: tuple(value.shape) for name, value in detector.state_dict().items()}
+    expected = detector.state_dict()
     published = {name.removeprefix("module."): value for name, value in published.items()}
     result = Conversion({})
     for name in published:
@@ -60,7 +61,12 @@ def convert_fvit(published: Mapping[str, Tensor], detector: nn.Module, source: s
     for name, value in published.items():
         if name.startswith(_PARTS[1:]):
             _place(name, value, expected, result)
-    _check_complete(result.state_dict, expected, source)
+    mismatch = StateDictMismatch.between(expected, result.state_dict)
+    if mismatch:
+        raise ValueError(
+            f"{source} does not fit the config's detector: {mismatch}. Take the config of the same architecture and "
+            "data set (ov-coco or ov-lvis, b16 or l14)."
+        )
     return result
 
 
@@ -89,7 +95,7 @@ def _adaptors(published: Mapping[str, Tensor], names: list[str], source: str) ->
     return placed
 
 
-def _place(name: str, value: Tensor, expected: dict[str, tuple], result: Conversion) -> None:
+def _place(name: str, value: Tensor, expected: Mapping[str, Tensor], result: Conversion) -> None:
     if name in expected:
         result.state_dict[name] = value
     elif name.startswith(f"{_BOX_HEAD}fc_cls."):
@@ -100,23 +106,3 @@ def _place(name: str, value: Tensor, expected: dict[str, tuple], result: Convers
         result.dropped[name] = "class embeddings, which the config names"
     else:
         result.dropped[name] = "unknown"
-
-
-def _check_complete(state_dict: dict[str, Tensor], expected: dict[str, tuple], source: str) -> None:
-    missing = [name for name in expected if name not in state_dict]
-    excess = [name for name in state_dict if name not in expected]
-    reshaped = [
-        f"{name} {tuple(value.shape)} for {expected[name]}"
-        for name, value in state_dict.items()
-        if name in expected and tuple(value.shape) != expected[name]
-    ]
-    problems = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for names, what in ((missing, "missing"), (excess, "in excess"), (reshaped, "of another shape"))
-        if names
-    ]
-    if problems:
-        raise ValueError(
-            f"{source} does not fit the config's detector: {'; '.join(problems)}. Take the config of the same "
-            "architecture and data set (ov-coco or ov-lvis, b16 or l14)."
-        )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from densevlm_mm.models.encoders.freezing import freeze, keep_in_eval
 from densevlm_mm.models.encoders.loading import load_visual
 from densevlm_mm.models.encoders.towers import TransformerTower, adapter_for
+from densevlm_mm.models.encoders.towers.base import unit_norm
 from densevlm_mm.registry import MODELS
 
 
@@ -31,7 +32,7 @@ class DenseImageEncoder(BaseModule):
     Args:
         model_name: open_clip name or config dict; None takes it from ``clip_model`` or from an exported file.
         checkpoint: path, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or 'random'.
-        trainable: 'none' (nothing is recorded for autograd), 'blocks' or 'all', see
+        trainable: 'none' (nothing is recorded for autograd), 'blocks', 'query_value' or 'all', see
             :func:`densevlm_mm.models.encoders.freezing.freeze`.
         image_size: input size in pixels, side or (height, width), that this encoder is meant to be used with; only
             reported as ``image_size``. None reports the tower's native size.
@@ -197,12 +198,15 @@ class DenseImageEncoder(BaseModule):
         with self._recording():
             return self._tower.embed_densely(images, self._blocks(out_indices), with_dense=False)[0]
 
-    def features_and_dense(self, images: Tensor, out_indices: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+    def features_and_dense(
+        self, images: Tensor, out_indices: Sequence[int], normalize: bool = True
+    ) -> tuple[list[Tensor], Tensor]:
         """Return :meth:`features` and :meth:`dense` from one pass through the tower.
 
         Args:
             images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
             out_indices: block (or stage) numbers from 0; negative ones count from the end.
+            normalize: False returns the dense map as the visual projection gives it, in the tower's precision.
 
         Returns:
             The features, as :meth:`features`, and the dense map, as :meth:`dense`.
@@ -212,9 +216,10 @@ class DenseImageEncoder(BaseModule):
         """
         with self._recording():
             features, dense = self._tower.embed_densely(images, self._blocks(out_indices), with_dense=True)
-            return features, self._dense_map(dense)
+            return features, self._dense_map(dense, normalize)
 
     @staticmethod
-    def _dense_map(dense: Tensor | None) -> Tensor:
+    def _dense_map(dense: Tensor | None, normalize: bool = True) -> Tensor:
         assert dense is not None
-        return dense
+        # The channels are normalised as the last axis, where they lie in memory.
+        return unit_norm(dense.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if normalize else dense

@@ -5,24 +5,25 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from densevlm_mm.models.encoders.towers import Tower
 
-MODES = ("none", "blocks", "all")
+MODES = ("none", "blocks", "query_value", "all")
 
 
 def freeze(tower: Tower, trainable: str, unlocked_groups: int | None = None) -> None:
     """Set ``requires_grad`` of a tower's parameters.
 
     'none' freezes everything. 'blocks' trains transformer blocks (convolutional towers: stages) and nothing else:
-    patch, position and class embeddings, final norm and projection stay as they are, and so do batch norms. 'all'
+    patch, position and class embeddings, final norm and projection stay as they are, and so do batch norms.
+    'query_value' trains the weights (not the biases) of every block's query and value projection (CAT-Seg). 'all'
     trains everything. Parameters that the dense path never reads - the last block's query and key - are frozen in
     every mode: a zero gradient would not keep weight decay from shrinking them.
 
     Args:
         tower: the adapter.
-        trainable: one of 'none', 'blocks', 'all'.
+        trainable: one of 'none', 'blocks', 'query_value', 'all'.
         unlocked_groups: with 'blocks', train only the last so many blocks; None trains all.
 
     Raises:
-        ValueError: for an unknown mode or an impossible number of groups.
+        ValueError: for an unknown mode, an impossible number of groups, or a tower without query and value.
     """
     if trainable not in MODES:
         raise ValueError(f"trainable must be one of {MODES}, got {trainable!r}")
@@ -37,6 +38,10 @@ def freeze(tower: Tower, trainable: str, unlocked_groups: int | None = None) -> 
     # Some towers have parameters that never train (fixed sine-cosine position embeddings).
     frozen |= {p for p in tower.visual.parameters() if not p.requires_grad}
     tower.visual.requires_grad_(False)
+    if trainable == "query_value":
+        for parameter in tower.query_value_weights() - frozen:
+            parameter.requires_grad_(True)
+        return
     modules = [tower.visual] if trainable == "all" else tower.groups()[-(unlocked_groups or tower.num_blocks) :]
     if trainable == "blocks":
         frozen |= {p for m in tower.visual.modules() if isinstance(m, _BatchNorm) for p in m.parameters()}

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from densevlm_mm.models.encoders.architecture import HUB_PREFIX, ClipArchitecture, resolve_architecture
 from densevlm_mm.models.encoders.checkpoint_files import checkpoint_format, read_content, read_metadata
 from densevlm_mm.models.encoders.checkpoint_layouts import to_open_clip_layout, with_text_layout
+from densevlm_mm.models.state_dict_mismatch import StateDictMismatch
 
 ModelName = str | dict[str, Any] | None
 _TAG_PREFIX = "open_clip:"
@@ -204,32 +205,19 @@ def load_strictly(module: nn.Module, state_dict: dict[str, Tensor], source: str,
         else value
         for key, value in state_dict.items()
     }
-    missing = [k for k in expected if k not in state_dict and not k.endswith("num_batches_tracked")]
-    unexpected = [k for k in state_dict if k not in expected]
-    shapes = [
-        f"{k}: {tuple(v.shape)} in the file, {tuple(expected[k].shape)} expected"
-        for k, v in state_dict.items()
-        if k in expected and v.shape != expected[k].shape
-    ]
-    if not (missing or unexpected or shapes):
-        module.load_state_dict(state_dict, strict=False)  # only counters of batch norms may be missing
-        return
-    problems = [
-        f"{len(keys)} {what} ({'; '.join(keys[:4])}{'; ...' if len(keys) > 4 else ''})"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-        if keys
-    ]
-    raise ValueError(
-        f"{source} does not fit {target!r}: keys {', '.join(problems)}. {_likely_cause(missing, unexpected, shapes)}"
-    )
+    mismatch = StateDictMismatch.between(expected, state_dict).without(missing_suffixes=("num_batches_tracked",))
+    if mismatch:
+        raise ValueError(f"{source} does not fit {target!r}: keys {mismatch}. {_likely_cause(mismatch)}")
+    module.load_state_dict(state_dict, strict=False)  # only counters of batch norms may be missing
 
 
-def _likely_cause(missing: list[str], unexpected: list[str], shapes: list[str]) -> str:
-    if missing and not unexpected and not shapes and not any(k.startswith("visual.") for k in missing):
+def _likely_cause(mismatch: StateDictMismatch) -> str:
+    missing, reshaped = mismatch.missing, mismatch.reshaped
+    if missing and not mismatch.unexpected and not reshaped and not any(k.startswith("visual.") for k in missing):
         return (
             "The file holds only an image tower (or lacks the text tower): take the text tower from the CLIP release "
             "that the encoder was trained from, or load the file with DenseImageEncoder"
         )
-    if shapes and not missing and not unexpected and all("pos" in line.split(":")[0] for line in shapes):
+    if reshaped and not missing and not mismatch.unexpected and all("pos" in line.split(":")[0] for line in reshaped):
         return "Only position embeddings differ: take the architecture of the file's native image size"
     return "Likely cause: the file belongs to another architecture; check model_name"

@@ -1,7 +1,8 @@
 """Open-vocabulary segmentors, in mmseg's registry."""
 
+from densevlm_mm.models.segmentors.cat_seg import CATSeg
 from densevlm_mm.models.segmentors.san import OpenVocabularySAN
 from densevlm_mm.models.segmentors.san_text_classifier import SANTextClassifier
 from densevlm_mm.models.segmentors.san_tower_taps import TowerTaps
 
-__all__ = ["OpenVocabularySAN", "SANTextClassifier", "TowerTaps"]
+__all__ = ["CATSeg", "OpenVocabularySAN", "SANTextClassifier", "TowerTaps"]

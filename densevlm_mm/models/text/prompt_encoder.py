@@ -57,19 +57,18 @@ def encode_prompts(
         raise ValueError(f"batch_size={batch_size} must be at least 1")
     distinct = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
     tokens_NL = tokenize(tokenizer, list(distinct))
-    _check_token_range(clip_model, tokens_NL)
+    check_token_range(clip_model, tokens_NL)
     if device is None:
         device = next(parameter.device for name, parameter in clip_model.named_parameters() if _is_text(name))
     clip_model.to(device)
-    tower = _TextTower(clip_model)
-    overrides, length = _short_context(clip_model, tokens_NL)
+    length = needed_context(clip_model, tokens_NL)
     was_training = clip_model.training
-    tower.eval()
+    clip_model.eval()
     rows = []
     try:
         for batch_BL in tokens_NL[:, :length].split(batch_size):
             with _autocast(torch.device(device), autocast_dtype):
-                features_BD = functional_call(tower, overrides, (batch_BL.to(device),))
+                features_BD = encode_tokens(clip_model, batch_BL.to(device))
             rows.append(normalize(features_BD.float(), dim=-1).cpu())
     finally:
         clip_model.train(was_training)
@@ -77,6 +76,19 @@ def encode_prompts(
     if not torch.isfinite(features_ND).all():
         raise ValueError("the text tower gave values that are not finite; check the checkpoint (or compute in float32)")
     return features_ND[torch.tensor([distinct[prompt] for prompt in prompts])]
+
+
+def encode_tokens(clip_model: nn.Module, tokens_NL: Tensor) -> Tensor:
+    """Encodes token ids as the model stands: its mode, its device, with gradients where they are enabled.
+
+    Args:
+        clip_model: open_clip model.
+        tokens_NL: Token ids (N, L); L may be anything from `needed_context` to the whole context length.
+
+    Returns:
+        (N, D), not normalised.
+    """
+    return functional_call(_TextTower(clip_model), _cut_context(clip_model, tokens_NL.shape[1]), (tokens_NL,))
 
 
 def tokenize(tokenizer: Tokenizer, prompts: list[str]) -> Tensor:
@@ -113,7 +125,8 @@ def _is_text(name: str) -> bool:
     return not name.startswith(("visual.", "logit_scale", "logit_bias"))
 
 
-def _check_token_range(clip_model: nn.Module, tokens_NL: Tensor) -> None:
+def check_token_range(clip_model: nn.Module, tokens_NL: Tensor) -> None:
+    """Raises ValueError if a token id lies outside the text tower's vocabulary."""
     embedding = getattr(getattr(clip_model, "text", clip_model), "token_embedding", None)
     if isinstance(embedding, nn.Embedding) and int(tokens_NL.max()) >= embedding.num_embeddings:
         raise ValueError(
@@ -123,11 +136,11 @@ def _check_token_range(clip_model: nn.Module, tokens_NL: Tensor) -> None:
         )
 
 
-def _short_context(clip_model: nn.Module, tokens_NL: Tensor) -> tuple[dict[str, Tensor], int]:
-    """Tensors that shorten the context to the longest prompt, and that length.
+def needed_context(clip_model: nn.Module, tokens_NL: Tensor) -> int:
+    """The number of leading tokens that decide the embeddings.
 
     Under a causal mask nothing behind the end-of-text token reaches it, so cutting the padding off (77 -> about 20
-    tokens) changes nothing but the time. Towers that work otherwise keep their whole context.
+    tokens) changes nothing but the time. Towers that work otherwise need their whole context.
     """
     context_length = tokens_NL.shape[1]
     text = getattr(clip_model, "text", clip_model)
@@ -143,16 +156,20 @@ def _short_context(clip_model: nn.Module, tokens_NL: Tensor) -> tuple[dict[str, 
         and getattr(text, "cls_emb", None) is None
         and bool(torch.isinf(mask).triu(1).sum() == context_length * (context_length - 1) // 2)
     )
-    if not fits:
-        return {}, context_length
-    assert isinstance(mask, Tensor)
-    assert isinstance(positions, Tensor)
-    length = int(tokens_NL.any(dim=0).nonzero().max()) + 1
+    return int(tokens_NL.any(dim=0).nonzero().max()) + 1 if fits else context_length
+
+
+def _cut_context(clip_model: nn.Module, length: int) -> dict[str, Tensor]:
+    """Tensors that make the tower run on its first ``length`` positions; none if that is the whole context."""
+    text: Any = getattr(clip_model, "text", clip_model)
+    positions = getattr(text, "positional_embedding", None)
+    if not isinstance(positions, Tensor) or positions.shape[0] == length:
+        return {}
     prefix = "clip." if text is clip_model else "clip.text."
     return {
-        f"{prefix}attn_mask": mask[:length, :length],
+        f"{prefix}attn_mask": text.attn_mask[:length, :length],
         f"{prefix}positional_embedding": positions[:length],
-    }, length
+    }
 
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:

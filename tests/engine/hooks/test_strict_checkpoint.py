@@ -21,7 +21,7 @@ def test_what_does_not_fit_is_named() -> None:
     message = refuse(StrictCheckpointHook(), dict(weight=torch.zeros(2, 4), extra=torch.zeros(1)))
     assert "1 missing (bias)" in message
     assert "1 unexpected (extra)" in message
-    assert "1 of another shape (weight (2, 4) for (2, 3))" in message
+    assert "1 of another shape (weight: (2, 4) in the file, (2, 3) expected)" in message
 
 
 def test_allowed_prefixes() -> None:

@@ -28,6 +28,18 @@ def test_shapes_norms_and_one_pass(stock_model, images, family, height, width):
     assert encoder(x).shape == (2, encoder.embed_dim)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_dense_map_before_its_normalisation(stock_model, images, family):
+    encoder, x = DenseImageEncoder(clip_model=stock_model(family)), images(64, 96)
+    features, raw = encoder.features_and_dense(x, (0,), normalize=False)
+    normal_features, dense = encoder.features_and_dense(x, (0,))
+    assert torch.equal(features[0], normal_features[0])
+    norms = raw.norm(dim=1, keepdim=True)
+    assert (norms - 1).abs().max() > 0.01
+    torch.testing.assert_close(raw / norms, dense)
+    assert dense.permute(0, 2, 3, 1).is_contiguous()
+
+
 @pytest.mark.parametrize("family", ["vit", "eva02", "timm_vit", "resnet", "convnext"])
 def test_one_call_runs_each_block_once_and_the_last_attention_never(stock_model, images, family):
     encoder = DenseImageEncoder(clip_model=stock_model(family))

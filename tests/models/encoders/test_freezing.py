@@ -56,6 +56,37 @@ def test_exactly_the_trainable_parameters_get_a_gradient(stock_model, images, fa
     assert all(p.grad.abs().max() > 0 for name, p in encoder.named_parameters() if name in gradients)
 
 
+QUERY_VALUE = {
+    "vit": ("attn.in_proj_weight_q", "attn.in_proj_weight_v"),
+    "vit_avg": ("attn.in_proj_weight_q", "attn.in_proj_weight_v"),
+    "eva02": ("attn.q_proj.weight", "attn.v_proj.weight"),
+    "eva01": ("attn.qkv.weight_q", "attn.qkv.weight_v"),
+    "timm_vit": ("attn.qkv.weight_q", "attn.qkv.weight_v"),
+    "timm_gap": ("attn.qkv.weight_q", "attn.qkv.weight_v"),
+}
+
+
+@pytest.mark.parametrize("family", QUERY_VALUE)
+def test_query_value_trains_these_weights_but_the_last_query(stock_model, images, family):
+    model = stock_model(family)
+    stored = {name: value.clone() for name, value in model.visual.state_dict().items()}
+    encoder = DenseImageEncoder(clip_model=model, trainable="query_value")
+    query, value = QUERY_VALUE[family]
+    prefix = "visual.transformer.resblocks" if family.startswith("vit") else "visual.trunk.blocks"
+    trained = {f"{prefix}.0.{query}", f"{prefix}.0.{value}", f"{prefix}.1.{value}"}
+    assert names(encoder, True) == trained
+    features, dense = encoder.features_and_dense(images(64, 96), (0,), normalize=False)
+    (features[0].square().mean() + dense.square().mean()).backward()
+    assert {name for name, p in encoder.named_parameters() if p.grad is not None and p.grad.abs().max() > 0} == trained
+    assert all(torch.equal(value, stored[name]) for name, value in encoder.visual.state_dict().items())
+
+
+@pytest.mark.parametrize("family", ["resnet", "convnext"])
+def test_query_value_needs_attention_blocks(stock_model, family):
+    with pytest.raises(ValueError, match="use trainable='blocks'"):
+        DenseImageEncoder(clip_model=stock_model(family), trainable="query_value")
+
+
 def test_resnet_trains_stages_without_batch_norms(stock_model):
     encoder = DenseImageEncoder(clip_model=stock_model("resnet"), trainable="blocks", unlocked_groups=1)
     expected = {"conv1.weight", "conv2.weight", "conv3.weight", "downsample.0.weight"}

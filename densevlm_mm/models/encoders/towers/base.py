@@ -68,8 +68,8 @@ class Tower(ABC):
             with_dense: whether the dense map is wanted too; without it the tower stops at the last wanted block.
 
         Returns:
-            The wanted maps, (B, C_i, h_i, w_i) each, in the order asked for, and the dense map (B, D, h, w) of unit
-            norm per position in float32, or None.
+            The wanted maps, (B, C_i, h_i, w_i) each, in the order asked for, and the dense map (B, D, h, w) as the
+            visual projection gives it, not normalised, or None; channels-last strides.
         """
 
     @abstractmethod
@@ -82,6 +82,19 @@ class Tower(ABC):
 
         Fused query-key-value projections are split first, so that no returned parameter holds rows that are read.
         """
+
+    def query_value_weights(self) -> set[nn.Parameter]:
+        """Return the weights (not the biases) of the query and value projections of all blocks.
+
+        Fused projections are split first, so that no returned parameter holds key rows.
+
+        Raises:
+            ValueError: if the tower is not a transformer.
+        """
+        raise ValueError(
+            f"trainable='query_value' trains attention blocks, which a {type(self).__name__.removesuffix('Tower')} "
+            "tower lacks: use trainable='blocks'"
+        )
 
     def check_size(self, images: Tensor) -> None:
         """Raise ValueError unless ``images`` is (B, 3, H, W) with sides of at least one cell."""

@@ -7,7 +7,7 @@ from open_clip.timm_model import TimmModel
 from timm.layers import NormMlpClassifierHead
 from torch import Tensor, nn
 
-from densevlm_mm.models.encoders.towers.base import Tower, as_map, unit_norm
+from densevlm_mm.models.encoders.towers.base import Tower, as_map
 
 
 class ConvNeXtTower(Tower):
@@ -70,4 +70,4 @@ class ConvNeXtTower(Tower):
         normed = head.norm(self.trunk.norm_pre(outputs[-1]))
         grid = (normed.shape[-2], normed.shape[-1])
         tokens = head.fc(head.pre_logits(normed.flatten(2).transpose(1, 2)))
-        return maps, as_map(unit_norm(self.visual.head(tokens)), grid)
+        return maps, as_map(self.visual.head(tokens), grid)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from densevlm_mm.models.encoders.towers.base import Grid
 from densevlm_mm.models.encoders.towers.split_projection import (
     query_key_parameters,
+    query_value_weights,
     split_projection,
     value_projection,
 )
@@ -95,6 +96,17 @@ class EvaTower(TimmTransformerTower):
         if attention.gate is not None:
             values = values * attention.gate(tokens).sigmoid()
         return attention.proj(values)
+
+    def query_value_weights(self) -> set[nn.Parameter]:
+        """See base class."""
+        weights: set[nn.Parameter] = set()
+        for block in self.trunk.blocks:
+            attention = block.attn
+            if attention.qkv is None:
+                weights |= {attention.q_proj.weight, attention.v_proj.weight}
+            else:
+                weights |= query_value_weights(attention.qkv)
+        return weights
 
     def split_unused(self) -> set[nn.Parameter]:
         """See base class."""

@@ -6,7 +6,7 @@ import torch
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 
-from densevlm_mm.models.encoders.towers.base import Tower, as_map, unit_norm
+from densevlm_mm.models.encoders.towers.base import Tower, as_map
 from densevlm_mm.models.encoders.towers.position_embedding import PositionEmbedding
 
 
@@ -72,4 +72,4 @@ class ModifiedResNetTower(Tower):
         tokens = outputs[-1].flatten(2).transpose(1, 2)
         positions = self._positions.for_grid(pool.positional_embedding, grid)[1:]
         tokens = pool.c_proj(pool.v_proj(tokens + positions.to(tokens.dtype)))
-        return maps, as_map(unit_norm(tokens), grid)
+        return maps, as_map(tokens, grid)

@@ -81,6 +81,12 @@ def query_key_parameters(layer: nn.Module) -> set[nn.Parameter]:
     return {p for name, p in layer.named_parameters(recurse=False) if name.endswith(("_q", "_k"))}
 
 
+def query_value_weights(layer: nn.Module) -> set[nn.Parameter]:
+    """Split a fused query-key-value layer if it is not split yet, and return its query and value weights."""
+    split_projection(layer)
+    return {p for name, p in layer.named_parameters(recurse=False) if name.endswith(("weight_q", "weight_v"))}
+
+
 def value_projection(layer: nn.MultiheadAttention | nn.Linear, parts: Parts = QKV) -> tuple[Tensor, Tensor | None]:
     """Return weight (C, C) and bias (C,) of the value rows of a fused layer, split or not."""
     names = ("in_proj_weight", "in_proj_bias") if isinstance(layer, nn.MultiheadAttention) else ("weight", "bias")

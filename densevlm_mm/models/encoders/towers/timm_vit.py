@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from densevlm_mm.models.encoders.towers.split_projection import (
     query_key_parameters,
+    query_value_weights,
     split_projection,
     value_projection,
 )
@@ -63,6 +64,10 @@ class TimmViTTower(TimmTransformerTower):
         if pool.mlp is not None:
             patches = patches + pool.mlp(pool.norm(patches))
         return self.visual.head(self.trunk.head(self.trunk.fc_norm(patches)))
+
+    def query_value_weights(self) -> set[nn.Parameter]:
+        """See base class."""
+        return set().union(*(query_value_weights(block.attn.qkv) for block in self.trunk.blocks))
 
     def split_unused(self) -> set[nn.Parameter]:
         """See base class."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from densevlm_mm.models.encoders.towers.base import Grid, Tower, as_map, unit_norm
+from densevlm_mm.models.encoders.towers.base import Grid, Tower, as_map
 
 
 class TransformerTower(Tower):
@@ -86,7 +86,7 @@ class TransformerTower(Tower):
         maps = [as_map(patches[index], grid) for index in out_indices]
         if not with_dense:
             return maps, None
-        return maps, as_map(unit_norm(self.project(patches[last])), grid)
+        return maps, as_map(self.project(patches[last]), grid)
 
 
 def expand_prefix(prefix: Tensor, patches: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from densevlm_mm.models.encoders.towers.base import Grid
 from densevlm_mm.models.encoders.towers.position_embedding import PositionEmbedding
 from densevlm_mm.models.encoders.towers.split_projection import (
     query_key_parameters,
+    query_value_weights,
     split_projection,
     value_projection,
 )
@@ -57,6 +58,10 @@ class OpenClipViTTower(TransformerTower):
         attention = self.visual.transformer.resblocks[-1].attn
         split_projection(attention)
         return query_key_parameters(attention)
+
+    def query_value_weights(self) -> set[nn.Parameter]:
+        """See base class."""
+        return set().union(*(query_value_weights(block.attn) for block in self.visual.transformer.resblocks))
 
     def embed_tokens(self, images: Tensor) -> tuple[Tensor, Grid, None]:
         """See base class."""

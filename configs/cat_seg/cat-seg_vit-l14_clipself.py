@@ -1,0 +1,4 @@
+# The same segmentor on the image tower that CLIPSelf refined from OpenAI's weights; the text tower stays OpenAI's.
+_base_ = './cat-seg_vit-l14_clip.py'
+
+model = dict(image_encoder=dict(checkpoint='weights/clipself_openai_l14.safetensors'))

@@ -1,0 +1,241 @@
+"""CAT-Seg, open-vocabulary segmentation by cost aggregation (Cho et al., CVPR 2024, arXiv 2303.11797)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from densevlm_mm.models.segmentors.prompted_classes import PromptedClasses
+
+# B images, T classes, P prompts, D embedding size; h x w the grid of patches.
+
+_PROMPT_DEFAULTS = {"templates": "cat_seg", "synonyms": "first"}
+_WHOLE = {"mode": "whole", "keep_scores": True}
+_SLIDE = {"mode": "slide", "size": 640, "crop_size": 384, "stride": 256, "keep_scores": True}
+_CLASSES_AT_ONCE = 64  # of the scores that are enlarged to the original size
+
+
+@MODELS.register_module()
+class CATSeg(BaseSegmentor):
+    """A CLIP whose query and value projections are tuned, and a head that aggregates its cosine maps.
+
+    Classes are text: the vocabulary of a test is independent of the training's.
+
+    Args:
+        image_encoder: config of a :class:`DenseImageEncoder`. Its ``image_size`` is the side that every image is
+            resized to. Swapping CLIP for DenseVLM is a change of its ``checkpoint``.
+        decode_head: config of a :class:`CATSegHead`; ``embed_dim`` and ``in_channels`` come from the encoder.
+        class_embeddings: training classes, ``dict(vocabulary=..., templates='cat_seg', synonyms='first')``.
+        text_encoder: config of a :class:`ClipTextEncoder`. Default: from the image encoder's ``model_name`` and
+            ``checkpoint``, trained if it is; give its ``checkpoint`` if the image encoder's file has no text tower.
+        test_class_embeddings: classes of predictions, the same keys; what it leaves out is as in ``class_embeddings``.
+        guidance_indices: two blocks of the image tower whose outputs guide the decoder: 3 and 7 for B/16, 7 and 15 for
+            L/14.
+        data_preprocessor: default: ``SegDataPreProcessor`` from BGR with the encoder's mean and standard deviation.
+        train_cfg: unused, for mmengine.
+        test_cfg: ``dict(mode='whole')``: the image resized to ``image_size``. ``dict(mode='slide', size=640,
+            crop_size=384, stride=256)``, the published protocol: the image resized to a square of ``size``, crops of
+            it, and the whole image as one crop more; sigmoid scores averaged. In both ``keep_scores=False`` leaves out
+            ``seg_logits``, which for 847 classes at the original size take gigabytes.
+        init_cfg: as in mmengine.
+
+    Raises:
+        ValueError: if the encoders have different embedding sizes, or an option is impossible.
+    """
+
+    align_corners = False
+
+    def __init__(
+        self,
+        image_encoder: dict,
+        decode_head: dict,
+        class_embeddings: dict,
+        text_encoder: dict | None = None,
+        test_class_embeddings: dict | None = None,
+        guidance_indices: Sequence[int] = (3, 7),
+        data_preprocessor: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        # What can be wrong about the options, before the long part.
+        training_options = {**_PROMPT_DEFAULTS, **class_embeddings}
+        classes = PromptedClasses.from_config(training_options)
+        test_classes = PromptedClasses.from_config(test_class_embeddings or {}, training_options)
+        test_cfg = _checked_test_cfg(test_cfg or _WHOLE)
+        if len(guidance_indices) != 2:
+            raise ValueError(f"guidance_indices must be two blocks, got {tuple(guidance_indices)}")
+        built_encoder = MODELS.build(image_encoder)
+        if data_preprocessor is None:
+            data_preprocessor = dict(
+                type="SegDataPreProcessor",
+                mean=[255 * value for value in built_encoder.mean],
+                std=[255 * value for value in built_encoder.std],
+                bgr_to_rgb=True,
+                size_divisor=1,  # mmseg wants to be told how training crops of unequal size are padded
+            )
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.image_encoder = built_encoder
+        self.text_encoder = MODELS.build(_text_config(image_encoder, text_encoder))
+        if self.text_encoder.embed_dim != self.image_encoder.embed_dim:
+            raise ValueError(
+                f"text tower {self.text_encoder.model_name!r} embeds in {self.text_encoder.embed_dim} dimensions, "
+                f"image tower {self.image_encoder.model_name!r} in {self.image_encoder.embed_dim}: take both from one "
+                "CLIP"
+            )
+        self.guidance_indices = tuple(guidance_indices)
+        sizes = dict(embed_dim=self.image_encoder.embed_dim, in_channels=self.image_encoder.width)
+        self.decode_head = MODELS.build({**sizes, **decode_head})
+        size = self.image_encoder.image_size
+        self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        self.classes, self.test_classes, self._training_options = classes, test_classes, training_options
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+
+    def set_test_classes(self, test_class_embeddings: dict) -> None:
+        """Predict over other classes from now on; see ``test_class_embeddings``."""
+        self.test_classes = PromptedClasses.from_config(test_class_embeddings, self._training_options)
+
+    def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Resize to the encoder's size and encode.
+
+        Args:
+            inputs: normalised images (B, 3, H, W).
+
+        Returns:
+            Two intermediate maps (B, V, h, w), and the dense map (B, D, h, w), not normalised.
+        """
+        return self.image_encoder.features_and_dense(
+            _resize(inputs, self.input_size), self.guidance_indices, normalize=False
+        )
+
+    def encode_decode(self, inputs: Tensor, text: Tensor) -> Tensor:  # type: ignore[override]
+        """Return logits (B, T, 4h, 4w) of images (B, 3, H, W) for class embeddings (T, P, D)."""
+        taps, dense = self.extract_feat(inputs)
+        return self.decode_head(dense, taps, text)
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Compute the loss over the training classes, whose embeddings are recorded for autograd.
+
+        Args:
+            inputs: normalised images (B, 3, H, W).
+            data_samples: with ``gt_sem_seg`` (1, H, W).
+
+        Returns:
+            ``decode.loss_seg`` and ``decode.acc_seg``.
+        """
+        logits = self.encode_decode(inputs, self.text_encoder(self.classes.prompts))
+        labels = torch.cat([sample.gt_sem_seg.data for sample in data_samples]).long()
+        return {f"decode.{name}": value for name, value in self.decode_head.loss(logits, labels).items()}
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
+        """Return the logits (B, T, 4h, 4w) of the test classes."""
+        return self.encode_decode(inputs, self.text_encoder(self.test_classes.prompts))
+
+    def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
+        """Segment into the test classes.
+
+        Args:
+            inputs: normalised images (B, 3, H, W).
+            data_samples: with ``ori_shape``; None takes (H, W).
+
+        Returns:
+            The data samples at their original size, with ``pred_sem_seg`` (1, H', W') int64, ``seg_logits`` (T, H', W')
+            (mean sigmoid scores, not logits), and the metainfo ``vocabulary_classes``, the names of the labels.
+
+        Raises:
+            ValueError: if the images are padded.
+        """
+        for sample in data_samples or ():
+            if any(any(sample.metainfo.get(key, ())) for key in ("padding_size", "img_padding_size")):
+                raise ValueError(
+                    "CATSeg resizes every image to a square and takes no padded ones: leave out "
+                    "model.data_preprocessor.test_cfg"
+                )
+        text = self.text_encoder.cached(self.test_classes.prompts)
+        scores = self._slide(inputs, text) if self.test_cfg["mode"] == "slide" else self._whole(inputs, text)
+        if data_samples is None:
+            size = tuple(inputs.shape[-2:])
+            data_samples = [SegDataSample(metainfo=dict(ori_shape=size)) for _ in inputs]
+        for sample, scores_THW in zip(data_samples, scores, strict=True):
+            self._write_prediction(sample, scores_THW)
+        return data_samples
+
+    def _whole(self, inputs: Tensor, text: Tensor) -> Tensor:
+        return self.encode_decode(inputs, text).float().sigmoid()
+
+    def _slide(self, inputs: Tensor, text: Tensor) -> Tensor:
+        """Average overlapping crops of the squashed images, then them and the view of the whole."""
+        size, crop = self.test_cfg["size"], self.test_cfg["crop_size"]
+        squashed = _resize(inputs, (size, size))
+        scores = inputs.new_zeros(len(inputs), len(text), size, size, dtype=torch.float32)
+        counts = scores.new_zeros(size, size)
+        # One crop at a time: with hundreds of classes a crop's scores are the largest thing in memory.
+        for rows, columns in _windows(size, crop, self.test_cfg["stride"]):
+            scores[..., rows, columns] += self._view_scores(squashed[..., rows, columns], text, crop)
+            counts[rows, columns] += 1
+        scores /= counts
+        whole = self._view_scores(_resize(inputs, (crop, crop)), text, crop)
+        return scores.add_(_resize(whole, (size, size))).div_(2)
+
+    def _view_scores(self, view: Tensor, text: Tensor, size: int) -> Tensor:
+        return _resize(self.encode_decode(view, text).float(), (size, size)).sigmoid()
+
+    def _write_prediction(self, sample: SegDataSample, scores_THW: Tensor) -> None:
+        if sample.metainfo.get("flip"):
+            axis = {"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]]
+            scores_THW = scores_THW.flip(axis)
+        size = tuple(sample.metainfo["ori_shape"][:2])
+        best = scores_THW.new_full((1, *size), -1.0)  # below every score
+        labels = torch.zeros_like(best, dtype=torch.long)
+        kept = []
+        for start in range(0, len(scores_THW), _CLASSES_AT_ONCE):
+            chunk = _resize(scores_THW[None, start : start + _CLASSES_AT_ONCE], size)[0]
+            values, indices = chunk.max(dim=0, keepdim=True)
+            labels = torch.where(values > best, indices + start, labels)
+            best = torch.maximum(values, best)
+            if self.test_cfg["keep_scores"]:
+                kept.append(chunk)
+        sample.set_data(dict(pred_sem_seg=PixelData(data=labels)))
+        if kept:
+            sample.set_data(dict(seg_logits=PixelData(data=torch.cat(kept))))
+        sample.set_metainfo(dict(vocabulary_classes=self.test_classes.names))
+
+
+def _text_config(image_encoder: dict, text_encoder: dict | None) -> dict[str, Any]:
+    text_encoder = dict(text_encoder or {})
+    if "checkpoint" not in text_encoder:
+        text_encoder["checkpoint"] = image_encoder.get("checkpoint")
+    trainable = "none" if image_encoder.get("trainable", "none") == "none" else "query_value"
+    defaults = dict(type="densevlm_mm.ClipTextEncoder", model_name=image_encoder.get("model_name"), trainable=trainable)
+    return {**defaults, **text_encoder}
+
+
+def _checked_test_cfg(test_cfg: dict) -> dict[str, Any]:
+    known = {"whole": _WHOLE, "slide": _SLIDE}.get(test_cfg.get("mode", "whole"))
+    if known is None:
+        raise ValueError(f"test_cfg.mode must be 'whole' or 'slide', got {test_cfg['mode']!r}")
+    if unknown := sorted(set(test_cfg) - set(known)):
+        raise ValueError(f"test_cfg of mode {known['mode']!r} has unknown keys {unknown}; known: {sorted(known)}")
+    checked = {**known, **test_cfg}
+    if checked["mode"] == "slide":
+        size, crop, stride = (checked[key] for key in ("size", "crop_size", "stride"))
+        if not 0 < stride <= crop <= size:
+            raise ValueError(f"test_cfg needs 0 < stride <= crop_size <= size, got {stride}, {crop}, {size}")
+    return checked
+
+
+def _windows(size: int, crop: int, stride: int) -> Iterator[tuple[slice, slice]]:
+    starts = [*range(0, size - crop, stride), size - crop]  # the last one ends at the border
+    return ((slice(top, top + crop), slice(left, left + crop)) for top in starts for left in starts)
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

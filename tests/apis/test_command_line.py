@@ -1,0 +1,42 @@
+import logging
+from pathlib import Path
+
+import pytest
+from mmengine.logging import MMLogger
+
+from densevlm_mm.apis import exit_on_user_error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("no key 'lerning_rate'"),
+        ValueError("no key 'lerning_rate'"),
+        FileNotFoundError("no key 'lerning_rate'"),
+    ],
+)
+def test_user_errors_are_one_line_with_the_tools_name(error: Exception) -> None:
+    with pytest.raises(SystemExit) as stopped, exit_on_user_error("tools/x.py"):
+        raise error
+    assert str(stopped.value.code).splitlines()[0] == "tools/x.py: no key 'lerning_rate'"
+
+
+def test_the_log_file_gets_the_traceback(tmp_path: Path) -> None:
+    log_file = tmp_path / "run.log"
+    logger = MMLogger.get_current_instance()
+    handler = logging.FileHandler(log_file)
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(SystemExit, match=r"run\.log"), exit_on_user_error("tools/x.py"):
+            raise ValueError("wrong")
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+    text = log_file.read_text()
+    assert "Traceback" in text
+    assert "ValueError: wrong" in text
+
+
+def test_bugs_keep_their_traceback() -> None:
+    with pytest.raises(TypeError), exit_on_user_error("tools/x.py"):
+        raise TypeError("a bug")
