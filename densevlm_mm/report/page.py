@@ -129,16 +129,15 @@ def summary_lines(report: Report) -> list[str]:
             decoupling.verdict if is_clear else MIXED, "which does not settle if it adds more than a shift between them"
         )
         lines.append(
-            f"Decoupling (row 4 against row 1) changes Masks-S by {signed_text(gain)} points; with the best constant offset "
-            f"between things and stuff in both, by {difference.text(signed=True)} ({decoupling.seeds_text}), "
-            f"{says}."
+            f"Decoupling (row 4 against row 1) changes Masks-S by {signed_text(gain)} points; with the best constant "
+            f"offset between things and stuff in both, by {difference.text(signed=True)} ({decoupling.seeds_text}), {says}."
         )
     keys = ("class_top1", "image_to_text_r1", "text_to_image_r1")
     if all(key in summary.get(name, {}) for name in ("before", "row4") for key in keys):
         changes = [signed_text(summary["row4"][key].mean - summary["before"][key].mean) for key in keys]
         lines.append(
-            f"On whole images, training as DenseVLM changes zero-shot Top-1 by {changes[0]} points, image-to-text R@1 by "
-            f"{changes[1]} and text-to-image R@1 by {changes[2]}."
+            f"On whole images, training as DenseVLM changes zero-shot Top-1 by {changes[0]} points, image-to-text R@1 "
+            f"by {changes[1]} and text-to-image R@1 by {changes[2]}."
         )
     return lines
 
