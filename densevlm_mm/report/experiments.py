@@ -108,7 +108,7 @@ TABLES = (
     Table(
         "Table 2: where the targets come from",
         "Image crops that a teacher embeds, or regions of the teacher's dense map (DenseVLM). Features of the larger "
-        "teacher are learned through a linear layer: nothing ties the student's own space, evaluated here, to its texts.",
+        "teacher are learned through a linear layer: nothing ties the student's own space, which is tested, to texts.",
         {
             "before": "student before training",
             "clipself": "self-distillation of crop features (CLIPSelf)",

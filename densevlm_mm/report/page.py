@@ -7,7 +7,6 @@ from pathlib import Path
 import jinja2
 
 from densevlm_mm.analysis.tables import write_json
-from densevlm_mm.report.before_after import stack_before_after
 from densevlm_mm.report.experiments import (
     COLUMNS,
     EXPERIMENTS,
@@ -17,24 +16,23 @@ from densevlm_mm.report.experiments import (
     TABLES,
     Table,
 )
-from densevlm_mm.report.glance import plot_glance
-from densevlm_mm.report.orderings import AGREES, DISAGREES, MIXED, NOT_MEASURED, OFFSET_DECOUPLING, Finding
-from densevlm_mm.report.plan import Settings, confusion_pictures, experiment_folder
+from densevlm_mm.report.orderings import (
+    AGREES,
+    DISAGREES,
+    MIXED,
+    NOT_MEASURED,
+    OFFSET_DECOUPLING,
+    Finding,
+    Ordering,
+    compare,
+)
+from densevlm_mm.report.pictures import page_pictures
+from densevlm_mm.report.plan import Settings
 from densevlm_mm.report.results import Report
-from densevlm_mm.report.statistics import best_experiments, signed_text
+from densevlm_mm.report.statistics import Spread, best_experiments
 
 _TEMPLATE = "page.html.j2"
 _METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of the page: its path below the page's folder, what to see in it, and if it is one of two in a row."""
-
-    path: str
-    title: str
-    caption: str
-    is_half: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def write_report(report: Report) -> Path:
     """
     folder = report.settings.folder("")
     write_json(folder / "report.json", report.record())
-    pictures = _pictures(report)
+    pictures = page_pictures(report)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -115,10 +113,9 @@ def summary_lines(report: Report) -> list[str]:
         f"Of {len(measured)} orderings of the paper that were measured, {count[AGREES]} hold on the mean and in every "
         f"seed, {count[MIXED]} only on the mean or in some seeds, and {count[DISAGREES]} do not hold."
     ]
-    summary = report.summary
-    if "row1" in summary and "row4" in summary:
-        gain = summary["row4"]["masks_s_top1"].mean - summary["row1"]["masks_s_top1"].mean
-        decoupling = next(f for f in report.controls if f.ordering == OFFSET_DECOUPLING)
+    gain = _change(report, "row1", "row4", "masks_s_top1")
+    decoupling = next(finding for finding in report.controls if finding.ordering == OFFSET_DECOUPLING)
+    if gain is not None and decoupling.seeds:
         difference = decoupling.differences[0]
         # One seed, or a difference within the deviation over seeds, decides nothing.
         is_clear = difference.std is not None and abs(difference.mean) > difference.std
@@ -129,17 +126,24 @@ def summary_lines(report: Report) -> list[str]:
             decoupling.verdict if is_clear else MIXED, "which does not settle if it adds more than a shift between them"
         )
         lines.append(
-            f"Decoupling (row 4 against row 1) changes Masks-S by {signed_text(gain)} points; with the best constant "
-            f"offset between things and stuff in both, by {difference.text(signed=True)} ({decoupling.seeds_text}), {says}."
+            f"Decoupling (row 4 against row 1) changes Masks-S by {gain.text(signed=True)} points; with the best "
+            f"constant offset between things and stuff in both, by {difference.text(signed=True)} "
+            f"({decoupling.seeds_text}), {says}."
         )
     keys = ("class_top1", "image_to_text_r1", "text_to_image_r1")
-    if all(key in summary.get(name, {}) for name in ("before", "row4") for key in keys):
-        changes = [signed_text(summary["row4"][key].mean - summary["before"][key].mean) for key in keys]
+    changes = [change.text(signed=True) for key in keys if (change := _change(report, "before", "row4", key))]
+    if len(changes) == len(keys):
         lines.append(
             f"On whole images, training as DenseVLM changes zero-shot Top-1 by {changes[0]} points, image-to-text R@1 "
             f"by {changes[1]} and text-to-image R@1 by {changes[2]}."
         )
     return lines
+
+
+def _change(report: Report, low: str, high: str, metric: str) -> Spread | None:
+    """Difference of two experiments over the seeds that have both; None if there is none."""
+    differences = compare(Ordering("", "", metric, ((low, high),)), report.results).differences
+    return differences[0] if differences else None
 
 
 def _cells(report: Report, name: str, rows: Sequence[str], group: str, marks_best: bool) -> tuple[Cell, ...]:
@@ -184,112 +188,3 @@ def seed_table(report: Report, seed: int) -> PageTable:
         for name, metrics in report.results[seed].items()
     )
     return PageTable(f"Seed {seed}", "", tuple(COLUMNS), rows)
-
-
-def _pictures(report: Report) -> list[Picture]:
-    """The pictures that are there; those of the report itself are drawn."""
-    settings = report.settings
-    folder = settings.folder("pictures")
-    found = {run.name for run in report.runs}
-    pictures = []
-    names = [name for name in LABELS if name in report.summary]
-    if names:
-        plot_glance(report.summary, names, folder / "glance.png")
-        pictures.append(
-            Picture(
-                "pictures/glance.png",
-                "All experiments at a glance",
-                "A bar is the mean over the seeds, a dot one seed. Compare how Masks-S and the foreground bias differ "
-                "with how the offset control does, which a shift between things and stuff cannot change.",
-            )
-        )
-    tests = {
-        e.name: f"{experiment_folder(e, settings.seeds[0])}/test"
-        for e in settings.experiments
-        if e.name in ("before", "row4")
-    }
-    if len(tests) == 2 and found.issuperset(tests.values()):
-        before, after = (settings.folder(name) / "pictures" for name in tests.values())
-        stack_before_after(folder / "predictions.png", before, after)
-        pictures.append(
-            Picture(
-                "pictures/predictions.png",
-                "The same images before and after DenseVLM",
-                "Annotated regions with the class they are taken for. Look at the stuff regions: where an orange thing "
-                "name stands before, is there a blue stuff name after? And which things have become stuff?",
-            )
-        )
-    return pictures + [picture for task, picture in _tool_pictures(settings) if task in found]
-
-
-def _tool_pictures(settings: Settings) -> list[tuple[str, Picture]]:
-    """Pictures of tools/analysis_tools with the tasks that draw them."""
-    before, after = confusion_pictures()
-    folder = settings.folder("pictures")
-
-    def drawn(tool: str, pattern: str) -> str:
-        files = sorted((folder / tool).glob(pattern))
-        return f"pictures/{tool}/{files[0].name}" if files else ""
-
-    seed = f"Seed {settings.seeds[0]}. "
-    return [
-        (
-            "pictures/foreground_bias",
-            Picture(
-                drawn("foreground_bias", "*.png"),
-                "Which things stuff is taken for",
-                seed + "Shares of each stuff class's regions, with the mean confidence. Short bars: little bias.",
-            ),
-        ),
-        (
-            "pictures/confusion_matrix",
-            Picture(
-                f"pictures/confusion_matrix/{before}",
-                "Confusions before",
-                seed + "Rows are annotated classes. The block at the bottom left is stuff that is called a thing.",
-                is_half=True,
-            ),
-        ),
-        (
-            "pictures/confusion_matrix",
-            Picture(
-                f"pictures/confusion_matrix/{after}",
-                "Confusions after DenseVLM",
-                seed + "Look at the same block again, and at the block at the top right: things called stuff.",
-                is_half=True,
-            ),
-        ),
-        (
-            "pictures/per_class_accuracy",
-            Picture(
-                drawn("per_class_accuracy", "*.png"),
-                "Accuracy class by class",
-                seed + "By masks. Which stuff classes gain, and which things pay for it?",
-            ),
-        ),
-        (
-            "pictures/similarity_map",
-            Picture(
-                drawn("similarity_map", "*_similarity.png"),
-                "Where an encoder sees a class",
-                seed
-                + "Cosine of the dense map with the class's text less its mean over all classes; a row has one scale.",
-            ),
-        ),
-        (
-            "pictures/grid_classification",
-            Picture(
-                drawn("grid_classification", "*_grid.png"),
-                "What the cells of an image are taken for",
-                seed + "The teacher's panel is what it tells the student; dimmed cells are not above theta.",
-            ),
-        ),
-        (
-            f"runs/seed{settings.seeds[0]}/retention",
-            Picture(
-                f"runs/seed{settings.seeds[0]}/retention/retention.png",
-                "Whole images, before and after",
-                seed + "What each training leaves of zero-shot classes and retrieval (open it: many bars).",
-            ),
-        ),
-    ]

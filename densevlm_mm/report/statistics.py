@@ -8,11 +8,6 @@ from typing import NamedTuple
 SeedResults = Mapping[int, Mapping[str, Mapping[str, float]]]
 
 
-def signed_text(value: float) -> str:
-    """A difference with its sign, such as ``−4.5``."""
-    return f"{value:+.1f}".replace("-", "−")
-
-
 class Spread(NamedTuple):
     """Mean and sample standard deviation (n - 1) of n values; no deviation for a single one."""
 
@@ -22,7 +17,7 @@ class Spread(NamedTuple):
 
     def text(self, signed: bool = False) -> str:
         """Such as ``51.5 ± 1.2``."""
-        mean = signed_text(self.mean) if signed else f"{self.mean:.1f}"
+        mean = f"{self.mean:+.1f}".replace("-", "−") if signed else f"{self.mean:.1f}"
         return mean if self.std is None else f"{mean} ± {self.std:.1f}"
 
 
