@@ -1,4 +1,3 @@
-import logging
 from pathlib import Path
 
 import pytest
@@ -23,15 +22,13 @@ def test_user_errors_are_one_line_with_the_tools_name(error: Exception) -> None:
 
 def test_the_log_file_gets_the_traceback(tmp_path: Path) -> None:
     log_file = tmp_path / "run.log"
-    logger = MMLogger.get_current_instance()
-    handler = logging.FileHandler(log_file)
-    logger.addHandler(handler)
+    name = str(tmp_path)  # the newest logger is the current one, whatever other tests have left behind
+    MMLogger.get_instance(name, log_file=str(log_file))
     try:
         with pytest.raises(SystemExit, match=r"run\.log"), exit_on_user_error("tools/x.py"):
             raise ValueError("wrong")
     finally:
-        logger.removeHandler(handler)
-        handler.close()
+        MMLogger._instance_dict.pop(name)
     text = log_file.read_text()
     assert "Traceback" in text
     assert "ValueError: wrong" in text

@@ -1,5 +1,6 @@
 """CAT-Seg on a small TinyScenes world through the tools."""
 
+import json
 import re
 from pathlib import Path
 
@@ -68,6 +69,17 @@ def test_frozen_weights_are_those_of_the_file(trained) -> None:
     for block in (0, 1):
         name = text.format(block)
         assert torch.equal(after[f"text_encoder.clip.{name}"][keys], start[name].float()[keys])
+
+
+def test_predicts_a_users_classes_on_a_users_images(run_tool, tiny_world, trained, tmp_path) -> None:
+    arguments = [tiny_world / "val", "--names", "sea", "a sandy beach", "--out-dir", tmp_path]
+    run_tool("predict.py", CONFIG, trained / "iter_4.pth", *arguments)
+    records = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(records) == len(list((tmp_path / "pictures").rglob("*.png"))) == 7
+    for record in records:
+        assert {segment["name"] for segment in record["segments"]} <= {"sea", "a sandy beach"}
+        assert sum(segment["share"] for segment in record["segments"]) == pytest.approx(1, abs=1e-5)
+        assert Path(record["label_map"]).is_file()
 
 
 def test_evaluates_seen_and_unseen_classes_and_draws(run_tool, options, trained, tmp_path) -> None:
