@@ -23,7 +23,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["densevlm_mm", "densevlm_mm.*"]),
-    package_data={"densevlm_mm": ["assets/*", "datasets/vocabularies/*.json"]},
+    package_data={"densevlm_mm": ["assets/*", "datasets/vocabularies/*.json", "report/*.j2"]},
     install_requires=requirements(),
     extras_require={
         "lite": ["mmcv-lite==2.1.0"],
