@@ -79,7 +79,7 @@ def enable_tta(cfg: Config) -> None:
 def _default_detector_tta(cfg: Config) -> None:
     if "tta_model" not in cfg:
         nms = dict(nms=dict(type="nms", iou_threshold=0.5), max_per_img=100)
-        cfg.tta_model = dict(type="mmdet.DetTTAModel", tta_cfg=nms)
+        cfg.tta_model = dict(type="DetTTAModel", tta_cfg=nms)  # in mmengine's root registry
     if "tta_pipeline" not in cfg:
         meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
         flips = [dict(type="mmdet.RandomFlip", prob=1.0), dict(type="mmdet.RandomFlip", prob=0.0)]

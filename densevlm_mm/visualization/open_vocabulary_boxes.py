@@ -80,6 +80,10 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
             ]
         return super()._draw_instances(image, instances, classes, palette)
 
+    def draw_texts(self, texts: str, positions: Any, font_sizes: int, **options: Any) -> "OpenVocabularyDetVisualizer":
+        """Write names of boxes; mmdet makes those of small boxes too small to read."""
+        return super().draw_texts(texts, positions, font_sizes=max(font_sizes, 11), **options)
+
 
 def _enlarged(data_sample: DetDataSample, factor: int) -> DetDataSample:
     sample = data_sample.cpu()

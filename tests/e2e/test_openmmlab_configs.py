@@ -93,7 +93,8 @@ def test_detector(run_tool, write_config, tmp_path) -> None:
         "train.py", config, "--amp", "--resume", tmp_path / "whole/iter_4.pth", "--work-dir", tmp_path / "on"
     )
     assert "resumed epoch: 0, iter: 4" in resumed.stdout + resumed.stderr
-    tested = run_tool("test.py", config, checkpoint, "--work-dir", tmp_path, "--out", tmp_path / "detections.pkl")
+    flags = ["--tta", "--work-dir", tmp_path, "--out", tmp_path / "detections.pkl"]
+    tested = run_tool("test.py", config, checkpoint, *flags)
     assert "coco/bbox_mAP" in tested.stdout + tested.stderr
     assert (tmp_path / "detections.pkl").is_file()
 
