@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from mmengine.config import Config
 
+from densevlm_mm.models.text import embeddings_command
+
 
 class MissingInputsError(FileNotFoundError):
     """Files that a config names do not exist; the message lists all of them, what they are and where they come from."""
@@ -85,11 +87,20 @@ def _facts(known: dict[str, dict], path: Path) -> dict:
     return next((known[end] for end in ends if end in known), {})
 
 
+def _embeddings_facts(cfg: Config, key: str) -> dict[str, str]:
+    if not key.endswith("class_embeddings.file"):
+        return {}
+    options: Any = cfg
+    for step in key.split(".")[:-1]:
+        options = options[int(step)] if isinstance(options, list | tuple) else options[step]
+    return dict(what="class embeddings", source=embeddings_command(options))
+
+
 def _message(cfg: Config, missing: dict[str, str]) -> str:
     known = json.loads(files("densevlm_mm.assets").joinpath("downloads.json").read_text())
     lines = [f"{cfg.filename} needs {len(missing)} file(s) or folder(s) that do not exist:", ""]
     for path, key in missing.items():
-        facts = _facts(known, Path(path))
+        facts = _facts(known, Path(path)) or _embeddings_facts(cfg, key)
         lines.append(f"  {path}    ({key})")
         lines += [
             f"      {label}: {facts[field]}"

@@ -45,6 +45,16 @@ def test_the_longest_known_end_of_a_path_says_what_it_is(tmp_path) -> None:
     assert "COCO-Stuff label maps" in maps.splitlines()[1]
 
 
+def test_missing_class_embeddings_come_with_their_command(tmp_path) -> None:
+    head = dict(
+        class_embeddings=dict(file=str(tmp_path / "e.safetensors"), vocabulary="ov_coco_65", model_name="EVA02-B-16")
+    )
+    with pytest.raises(MissingInputsError) as error:
+        check_inputs(experiment(tmp_path, roi_head=dict(bbox_head=head)), "test")
+    assert "python tools/build_class_embeddings.py ov_coco_65 --model EVA02-B-16" in str(error.value)
+    assert f"--out {tmp_path / 'e.safetensors'}" in str(error.value)
+
+
 def test_complete_inputs_pass_and_testing_needs_no_teacher(tmp_path) -> None:
     (tmp_path / "ViT-B-16.pt").touch()
     check_inputs(experiment(tmp_path), "test")

@@ -181,17 +181,24 @@ def resolve_class_embeddings(
     return embeddings
 
 
+def embeddings_command(options: Mapping[str, Any]) -> str:
+    """The command that makes the file of a config ``dict(file=..., vocabulary=..., model_name=..., ...)``."""
+    return build_command(
+        str(options.get("vocabulary", "VOCABULARY")),
+        options.get("model_name"),
+        options.get("checkpoint"),
+        _command_options(dict(options)),
+        Path(options["file"]),
+    )
+
+
 def _from_file(
     options: dict[str, Any], model_name: str | dict | None, checkpoint: str | Path | None
 ) -> ClassEmbeddings:
     path = Path(options["file"])
     if not path.is_file():
-        raise FileNotFoundError(
-            f"class embeddings {str(path)!r} do not exist; make them with "
-            + build_command(
-                str(options.get("vocabulary", "VOCABULARY")), model_name, checkpoint, _command_options(options), path
-            )
-        )
+        command = embeddings_command({**options, "model_name": model_name, "checkpoint": checkpoint})
+        raise FileNotFoundError(f"class embeddings {str(path)!r} do not exist; make them with {command}")
     embeddings = ClassEmbeddings.load(path)
     embeddings.check_encoder(model_name=model_name)
     expected = {key: options[key] for key in _PROMPT_OPTIONS if key in options}
