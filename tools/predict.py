@@ -12,10 +12,10 @@ from pathlib import Path
 
 from densevlm_mm.apis import (
     add_experiment_arguments,
+    build_runner,
     check_inputs,
     exit_on_user_error,
     load_experiment,
-    open_runner,
     predict_on_images,
     use_checkpoint,
     use_vocabulary,
@@ -52,8 +52,7 @@ def main() -> None:
         if args.vocabulary:
             use_vocabulary(cfg, args.vocabulary)
         check_inputs(cfg, "test")
-        with open_runner(cfg, args.local_rank) as runner:
-            runner.test()
+        build_runner(cfg, args.local_rank).test()
 
 
 if __name__ == "__main__":

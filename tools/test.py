@@ -12,13 +12,13 @@ import argparse
 
 from densevlm_mm.apis import (
     add_experiment_arguments,
+    build_runner,
     check_inputs,
     enable_outputs,
     enable_show,
     enable_tta,
     exit_on_user_error,
     load_experiment,
-    open_runner,
     use_checkpoint,
 )
 
@@ -55,8 +55,7 @@ def main() -> None:
         if args.tta:
             enable_tta(cfg)
         check_inputs(cfg, "test")
-        with open_runner(cfg, args.local_rank) as runner:
-            runner.test()
+        build_runner(cfg, args.local_rank).test()
 
 
 if __name__ == "__main__":

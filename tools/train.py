@@ -10,13 +10,13 @@ import argparse
 
 from densevlm_mm.apis import (
     add_experiment_arguments,
+    build_runner,
     check_inputs,
     enable_amp,
     enable_auto_scale_lr,
     enable_resume,
     exit_on_user_error,
     load_experiment,
-    open_runner,
 )
 
 
@@ -48,8 +48,7 @@ def main() -> None:
             enable_auto_scale_lr(cfg)
         enable_resume(cfg, args.resume)
         check_inputs(cfg, "train")
-        with open_runner(cfg, args.local_rank) as runner:
-            runner.train()
+        build_runner(cfg, args.local_rank).train()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the tools are made of: experiments from config files, and checks before they start."""
 
 from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
-from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, exit_on_user_error, open_runner
+from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, exit_on_user_error
 from densevlm_mm.apis.experiment import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.prediction import predict_on_images
@@ -22,7 +22,6 @@ __all__ = [
     "exit_on_user_error",
     "is_runner_checkpoint",
     "load_experiment",
-    "open_runner",
     "predict_on_images",
     "use_checkpoint",
     "use_vocabulary",

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch.distributed as dist
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
@@ -67,17 +66,3 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     init_cpu_process_group(cfg.launcher)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
-
-
-@contextmanager
-def open_runner(cfg: Config, local_rank: int = 0) -> Iterator[Runner]:
-    """Build the runner of an experiment, and part its processes when all are done.
-
-    Without parting, a process may abort on its way out ("terminate called without an active exception") while gloo's
-    threads still run. Arguments as in :func:`build_runner`.
-    """
-    yield build_runner(cfg, local_rank)
-    # Not after an error: the other processes may wait for something else, and the launcher ends them.
-    if dist.is_initialized():
-        dist.barrier()
-        dist.destroy_process_group()
