@@ -73,7 +73,7 @@ def enable_tta(cfg: Config) -> None:
     if "tta_model" not in cfg or "tta_pipeline" not in cfg:
         raise ValueError("--tta needs tta_model and tta_pipeline in the config; this one defines none.")
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
-    _innermost_dataset(cfg).pipeline = cfg.tta_pipeline
+    innermost_dataset(cfg).pipeline = cfg.tta_pipeline
 
 
 def _default_detector_tta(cfg: Config) -> None:
@@ -84,7 +84,7 @@ def _default_detector_tta(cfg: Config) -> None:
         meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor", "flip", "flip_direction")
         flips = [dict(type="mmdet.RandomFlip", prob=1.0), dict(type="mmdet.RandomFlip", prob=0.0)]
         packs = [dict(type="mmdet.PackDetInputs", meta_keys=meta_keys)]
-        pipeline = deepcopy(_innermost_dataset(cfg).pipeline)
+        pipeline = deepcopy(innermost_dataset(cfg).pipeline)
         pipeline[-1] = dict(type="TestTimeAug", transforms=[flips, packs])
         cfg.tta_pipeline = pipeline
 
@@ -93,7 +93,8 @@ def _first(kinds: list[str], wanted: tuple[str, ...]) -> int | None:
     return next((position for position, kind in enumerate(kinds) if kind in wanted), None)
 
 
-def _innermost_dataset(cfg: Config) -> ConfigDict:
+def innermost_dataset(cfg: Config) -> ConfigDict:
+    """The config of the test data set inside its wrappers."""
     dataset = cfg.test_dataloader.dataset
     while "dataset" in dataset:
         dataset = dataset["dataset"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from densevlm_mm.apis.outputs import enable_show
+from densevlm_mm.apis.outputs import enable_show, innermost_dataset
 from densevlm_mm.datasets.unlabeled_images import IMAGE_EXTENSIONS
 
 
@@ -34,10 +34,7 @@ def predict_on_images(cfg: Config, images: Sequence[str], out_dir: str, score_th
     out.mkdir(parents=True, exist_ok=True)
     listing = out / "images.txt"
     listing.write_text("".join(f"{path.absolute()}\n" for path in dict.fromkeys(paths)))
-    dataset = cfg.test_dataloader.dataset
-    while "dataset" in dataset:
-        dataset = dataset["dataset"]
-    steps = [step for step in dataset.pipeline if not _reads_annotations(step["type"])]
+    steps = [step for step in innermost_dataset(cfg).pipeline if not _reads_annotations(step["type"])]
     cfg.test_dataloader.dataset = dict(
         type="densevlm_mm.UnlabeledImageDataset", source=str(listing), pipeline=steps, test_mode=True
     )

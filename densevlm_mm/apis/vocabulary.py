@@ -2,6 +2,7 @@
 
 from mmengine.config import Config, ConfigDict
 
+from densevlm_mm.datasets.open_vocabulary import load_split
 from densevlm_mm.models.text import Vocabulary
 
 
@@ -25,8 +26,6 @@ def use_vocabulary(cfg: Config, vocabulary: str) -> None:
         novel = head.get("novel_classes", ())
         trained = Vocabulary.load(options.vocabulary).classes
         if isinstance(novel, str):
-            from densevlm_mm.datasets.open_vocabulary import load_split
-
             novel = load_split(novel)["novel_classes"]
         base = set(trained) - set(novel)
         options.vocabulary = vocabulary
