@@ -11,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo report test test-slow lint clean
 demo: $(VENV)/.installed
-	$(BIN)/python tools/tiny/demo.py $(if $(FROM_SCRATCH),--from-scratch)
+	$(BIN)/python tools/demo.py $(if $(FROM_SCRATCH),--from-scratch)
 
 report: $(VENV)/.installed
 	$(BIN)/python tools/reproduce_tiny.py

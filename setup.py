@@ -23,7 +23,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["densevlm_mm", "densevlm_mm.*"]),
-    package_data={"densevlm_mm": ["assets/*", "datasets/vocabularies/*.json", "report/*.j2"]},
+    package_data={"densevlm_mm": ["assets/*", "tiny_scenes/assets/*", "vocabulary/data/*.json"]},
     install_requires=requirements(),
     extras_require={
         "lite": ["mmcv-lite==2.1.0"],

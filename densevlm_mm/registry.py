@@ -5,10 +5,22 @@ The location of a registry is imported by its first lookup, so that importing th
 nothing to have a child too: without one, mmengine warns whenever a config of this scope uses them.
 """
 
+from functools import cache
+from importlib import import_module
+
 from mmengine import registry as roots
 from mmengine.registry import Registry
 
 SCOPE = "densevlm_mm"
+# Modules that register CLIP architectures with open_clip and timm, imported by the first lookup of an architecture.
+ARCHITECTURE_LOCATIONS = [f"{SCOPE}.tiny_scenes.clip"]
+
+
+@cache
+def import_architectures() -> None:
+    """Import the modules that register CLIP architectures; add yours to ``ARCHITECTURE_LOCATIONS``, or import it."""
+    for location in ARCHITECTURE_LOCATIONS:
+        import_module(location)
 
 
 def _child(root: Registry, part: str) -> Registry:

@@ -4,7 +4,6 @@ A segmentation config says ``custom_imports = dict(imports=['densevlm_mm.segment
 scope.
 """
 
-from densevlm_mm.datasets.tiny_scenes_seg import TinyScenesSegDataset
 from densevlm_mm.datasets.transforms.seg_labels import LoadSegLabels
 from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
 from densevlm_mm.engine.hooks.seg_visualization import LegendSegVisualizationHook
@@ -13,6 +12,7 @@ from densevlm_mm.models.decode_heads import CATSegHead, MaskPooledRecognition, O
 from densevlm_mm.models.losses.pixel_binary_cross_entropy import PixelBinaryCrossEntropyLoss
 from densevlm_mm.models.mean_score_tta import MeanScoreTTAModel
 from densevlm_mm.models.segmentors import CATSeg, OpenVocabularySAN, SANTextClassifier, TowerTaps
+from densevlm_mm.tiny_scenes.seg_dataset import TinyScenesSegDataset
 from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
 
 __all__ = [

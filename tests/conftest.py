@@ -5,6 +5,8 @@ from mmengine.registry import init_default_scope
 
 import densevlm_mm  # noqa: F401
 
+pytest_plugins = ["tests.fixtures.stock_clips", "tests.fixtures.text_clips"]
+
 
 @pytest.fixture(autouse=True)
 def _default_scope() -> None:

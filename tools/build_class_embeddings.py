@@ -7,10 +7,11 @@ from pathlib import Path
 
 import densevlm_mm
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.text import ClassEmbeddings, Vocabulary, build_class_embeddings
+from densevlm_mm.models.text import ClassEmbeddings, build_class_embeddings
 from densevlm_mm.models.text.class_embeddings import NORMALIZATIONS
-from densevlm_mm.models.text.templates import TEMPLATE_SETS
-from densevlm_mm.models.text.vocabulary import SYNONYM_RULES, packaged_vocabularies
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.templates import TEMPLATE_SETS
+from densevlm_mm.vocabulary.vocabulary import SYNONYM_RULES, packaged_vocabularies
 
 EXAMPLE = """\
 example:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.text import Vocabulary
-from densevlm_mm.models.text.category_sets import (
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.category_sets import (
     ChatClassifier,
     MappedKinds,
     WordNetClassifier,
@@ -21,7 +21,7 @@ from densevlm_mm.models.text.category_sets import (
     load_synonyms,
     split_kinds,
 )
-from densevlm_mm.models.text.category_sets.kinds import KindClassifier
+from densevlm_mm.vocabulary.category_sets.kinds import KindClassifier
 
 EXAMPLE = """\
 input, one JSON object a line:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.encoders import build_clip, export_open_clip, read_state_dict
+from densevlm_mm.models.clip import build_clip, export_open_clip, read_state_dict
 
 
 def parse_args() -> argparse.Namespace:

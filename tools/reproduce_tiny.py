@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.report.experiments import NAMES, select_experiments
-from densevlm_mm.report.page import write_report
-from densevlm_mm.report.plan import WORLD_FILES, Settings, plan_tasks, world_task
-from densevlm_mm.report.results import collect
-from densevlm_mm.report.runs import run_tasks
+from report.experiments import NAMES, select_experiments
+from report.page import write_report
+from report.plan import WORLD_FILES, Settings, plan_tasks, world_task
+from report.results import collect
+from report.runs import run_tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -2,7 +2,7 @@
 # of one core.
 _base_ = ['../_base_/datasets/seg_tiny_scenes.py', '../_base_/seg_runtime.py']
 
-clip = dict(model_name='TinyScenes-S', checkpoint='densevlm_mm/assets/tiny_scenes_student.safetensors')
+clip = dict(model_name='TinyScenes-S', checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors')
 model = dict(
     type='CATSeg',
     image_encoder=dict(

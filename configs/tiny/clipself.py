@@ -16,5 +16,5 @@ default_hooks = dict(
         teacher=dict(
             type='DenseImageEncoder',
             model_name='TinyScenes-S',
-            checkpoint='densevlm_mm/assets/tiny_scenes_student.safetensors')))
+            checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors')))
 train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))

@@ -9,4 +9,4 @@ default_hooks = dict(
         teacher=dict(
             type='DenseImageEncoder',
             model_name='TinyScenes-S',
-            checkpoint='densevlm_mm/assets/tiny_scenes_student.safetensors')))
+            checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors')))

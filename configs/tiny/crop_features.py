@@ -5,4 +5,4 @@ model = dict(loss=dict(projection=(128, 128)))  # equal widths, but two spaces
 default_hooks = dict(
     teacher=dict(
         teacher=dict(
-            model_name='TinyScenes-T', checkpoint='densevlm_mm/assets/tiny_scenes_teacher.safetensors')))
+            model_name='TinyScenes-T', checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors')))

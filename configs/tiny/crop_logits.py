@@ -9,4 +9,4 @@ default_hooks = dict(
         teacher=dict(
             type='DenseImageEncoder',
             model_name='TinyScenes-T',
-            checkpoint='densevlm_mm/assets/tiny_scenes_teacher.safetensors')))
+            checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors')))

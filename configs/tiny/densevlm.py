@@ -6,7 +6,7 @@ model = dict(
     encoder=dict(
         type='DenseImageEncoder',
         model_name='TinyScenes-S',
-        checkpoint='densevlm_mm/assets/tiny_scenes_student.safetensors',
+        checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors',
         trainable='blocks'),
     class_embeddings=dict(vocabulary='tiny_scenes', templates='tiny_scenes', normalization='class'),
     loss=dict(
@@ -23,7 +23,7 @@ default_hooks = dict(
         teacher=dict(
             type='DenseImageEncoder',
             model_name='TinyScenes-T',
-            checkpoint='densevlm_mm/assets/tiny_scenes_teacher.safetensors')),
+            checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors')),
     weight_ensemble=dict(type='WeightEnsembleHook', alpha=0.9),
     logger=dict(interval=25),
     checkpoint=dict(interval=100))

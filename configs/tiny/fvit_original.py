@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/det_runtime.py',
 ]
 
-clip = 'densevlm_mm/assets/tiny_scenes_student.safetensors'
+clip = 'densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors'
 strides = [2, 4, 8, 16, 32]  # of the 8-pixel patch's pyramid
 rpn_proposal = dict(nms_pre=500, max_per_img=200)
 

@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/seg_runtime.py',
 ]
 
-clip = 'densevlm_mm/assets/tiny_scenes_student.safetensors'
+clip = 'densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors'
 
 model = dict(
     type='OpenVocabularySAN',

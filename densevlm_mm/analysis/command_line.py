@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from densevlm_mm.analysis.models import AnalysisModel, ModelSource, check_names, parse_model_source
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.text.templates import TEMPLATE_SETS
+from densevlm_mm.vocabulary.templates import TEMPLATE_SETS
 
 SOURCE_HELP = (
     "[NAME=]CHECKPOINT[@CONFIG]: a checkpoint of tools/train.py or encoder weights in any published format; NAME "

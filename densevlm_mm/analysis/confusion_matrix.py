@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from densevlm_mm.analysis.region_scores import RegionScores
 from densevlm_mm.analysis.style import EMPTY, MATRIX, STUFF, THING, axes_in_inches, picture, short_name, text_colour
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 
 def confusion_counts(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:

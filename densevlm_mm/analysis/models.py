@@ -12,17 +12,12 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from densevlm_mm.apis import check_inputs, load_experiment, use_checkpoint
-from densevlm_mm.models.encoders import DenseImageEncoder, build_clip
+from densevlm_mm.models.clip import build_clip, build_tokenizer
+from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.pretrainers import RegionPretrainer
-from densevlm_mm.models.text import (
-    ClassEmbeddings,
-    Vocabulary,
-    build_class_embeddings,
-    build_tokenizer,
-    encode_prompts,
-    resolve_class_embeddings,
-)
+from densevlm_mm.models.text import ClassEmbeddings, build_class_embeddings, encode_prompts, resolve_class_embeddings
 from densevlm_mm.registry import MODELS
+from densevlm_mm.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import densevlm_mm
 from densevlm_mm.analysis.models import AnalysisModel
 from densevlm_mm.apis import check_inputs
 from densevlm_mm.evaluation import RegionClassificationMetric
-from densevlm_mm.models.text import Vocabulary
 from densevlm_mm.models.text.checkpoint_digest import checkpoint_digest
+from densevlm_mm.vocabulary import Vocabulary
 
 FILE_FORMAT = "densevlm_mm.region_scores.v1"
 

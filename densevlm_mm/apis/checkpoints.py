@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from densevlm_mm.models.encoders import read_state_dict
+from densevlm_mm.models.clip import read_state_dict
 
 
 def is_runner_checkpoint(path: str | Path) -> bool:

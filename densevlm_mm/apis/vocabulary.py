@@ -2,8 +2,8 @@
 
 from mmengine.config import Config, ConfigDict
 
-from densevlm_mm.datasets.open_vocabulary import load_split
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.splits import load_split
 
 
 def use_vocabulary(cfg: Config, vocabulary: str) -> None:

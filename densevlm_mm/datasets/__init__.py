@@ -6,8 +6,8 @@ from densevlm_mm.datasets.panoptic_regions import PanopticRegionDataset
 from densevlm_mm.datasets.region_proposals import RegionProposalDataset
 from densevlm_mm.datasets.samplers import ResumableSampler, SampleIndex
 from densevlm_mm.datasets.seeded import SeededDataset
-from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.datasets.unlabeled_images import UnlabeledImageDataset
+from densevlm_mm.structures import RegionDataSample
 
 __all__ = [
     "PanopticRegionDataset",

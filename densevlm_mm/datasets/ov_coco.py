@@ -14,7 +14,7 @@ from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
 from densevlm_mm.datasets.annotation_files import require_existing
-from densevlm_mm.datasets.open_vocabulary import check_split, load_split
+from densevlm_mm.vocabulary.splits import check_split, load_split
 
 
 def category_ids(coco: COCO, classes: Sequence[str], source: str) -> list[int]:

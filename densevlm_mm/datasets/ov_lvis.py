@@ -11,7 +11,7 @@ from mmdet.datasets.lvis import LVISV1Dataset
 from mmdet.registry import DATASETS
 
 from densevlm_mm.datasets.annotation_files import require_existing
-from densevlm_mm.datasets.open_vocabulary import load_split, split_metainfo
+from densevlm_mm.vocabulary.splits import load_split, split_metainfo
 
 # The official files misspell one name, which mmdet's class list corrects.
 _MISSPELLED = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}

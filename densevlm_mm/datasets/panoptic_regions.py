@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine import fileio
@@ -11,9 +10,7 @@ from mmengine.logging import print_log
 
 from densevlm_mm.datasets.annotation_files import load_annotation_json, require_existing
 from densevlm_mm.registry import DATASETS
-
-if TYPE_CHECKING:
-    from densevlm_mm.models.text.vocabulary import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 
 @DATASETS.register_module()
@@ -65,10 +62,6 @@ class PanopticRegionDataset(BaseDataset):
         lazy_init: bool = False,
         backend_args: dict | None = None,
     ) -> None:
-        # Imported here because datasets are needed without models: in the workers, and by models that import the
-        # structures.
-        from densevlm_mm.models.text.vocabulary import Vocabulary
-
         if match_categories not in ("name", "order"):
             raise ValueError(f"match_categories must be 'name' or 'order', not {match_categories!r}")
         prefix = dict(img="", seg="") if data_prefix is None else data_prefix
@@ -158,7 +151,7 @@ class PanopticRegionDataset(BaseDataset):
         )
 
 
-def match_categories(categories: Sequence[dict], vocabulary: "Vocabulary", rule: str, source: str) -> dict[int, int]:
+def match_categories(categories: Sequence[dict], vocabulary: Vocabulary, rule: str, source: str) -> dict[int, int]:
     """Match the categories of a panoptic file with the classes of a vocabulary.
 
     Args:

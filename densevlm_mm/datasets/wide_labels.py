@@ -11,15 +11,13 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from densevlm_mm.datasets.segmentation_files import check_segmentation_files
+from densevlm_mm.vocabulary import Vocabulary
 
 WIDE_IGNORE_INDEX = 65535
 
 
 def load_classes(vocabulary: str) -> tuple[str, ...]:
     """Class names of a packaged vocabulary, in label order."""
-    # Imported here because data sets are needed without models, and models import the structures of data sets.
-    from densevlm_mm.models.text.vocabulary import Vocabulary
-
     return Vocabulary.load(vocabulary).classes
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from densevlm_mm.models.text.vocabulary import Vocabulary, split_synonyms
+from densevlm_mm.vocabulary.vocabulary import Vocabulary, split_synonyms
 
 
 def normalized_names(names: Iterable[str]) -> set[str]:

@@ -11,8 +11,8 @@ import numpy as np
 from mmdet.evaluation.metrics import OVCocoMetric
 from mmdet.registry import METRICS
 
-from densevlm_mm.datasets.open_vocabulary import check_split
 from densevlm_mm.datasets.ov_coco import category_ids
+from densevlm_mm.vocabulary.splits import check_split
 
 
 @METRICS.register_module()

@@ -114,7 +114,7 @@ class RegionClassificationMetric(BaseMetric):
         Args:
             data_batch: not used.
             data_samples: dicts with ``img_id``, ``gt_regions`` and ``pred_regions``, see
-                :class:`~densevlm_mm.datasets.structures.RegionDataSample`.
+                :class:`~densevlm_mm.structures.RegionDataSample`.
         """
         is_thing_K = torch.as_tensor(self._is_thing())
         for sample in data_samples:

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from densevlm_mm.datasets.structures import RegionDataSample
+from densevlm_mm.structures import RegionDataSample
 
 # Blue and vermilion of the Okabe-Ito palette: told apart by colour-blind readers and in print.
 RIGHT, WRONG = "#0072B2", "#D55E00"

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from densevlm_mm.analysis import AnalysisModel, ModelSource, RegionScores
-from densevlm_mm.datasets.tiny_scenes import generate_tiny_scenes
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.tiny_scenes import generate_tiny_scenes
+from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs/tiny/densevlm.py")
-STUDENT = str(ROOT / "densevlm_mm/assets/tiny_scenes_student.safetensors")
+STUDENT = str(ROOT / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def test_other_errors_stay_as_they_are() -> None:
 
 
 def test_every_checkpoint_gets_the_config_that_it_names(world) -> None:
-    assets = "densevlm_mm/assets/tiny_scenes"
+    assets = "densevlm_mm/tiny_scenes/assets/tiny_scenes"
     texts = [f"s={assets}_student.safetensors", f"t={assets}_teacher.safetensors@configs/tiny/teacher.py"]
     options = {"test_dataloader.dataset.data_root": str(world)}
     args = Namespace(config="configs/tiny/densevlm.py", cfg_options=options, device="cpu")

@@ -9,7 +9,7 @@ from densevlm_mm.analysis.confusion_matrix import (
     row_shares,
 )
 from densevlm_mm.evaluation.region_classification import class_mean_accuracy, label_ranks
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 
 def test_counts_match_a_loop(make_scores) -> None:

@@ -3,12 +3,12 @@ import torch
 
 from densevlm_mm.analysis import AnalysisModel, ModelSource, check_names, parse_model_source
 from densevlm_mm.analysis.models import default_name
-from densevlm_mm.models.encoders import DenseImageEncoder, build_clip
-from densevlm_mm.models.text import build_tokenizer
+from densevlm_mm.models.clip import build_clip, build_tokenizer
+from densevlm_mm.models.encoders import DenseImageEncoder
 
 CONFIG = "configs/tiny/densevlm.py"
-STUDENT = "densevlm_mm/assets/tiny_scenes_student.safetensors"
-TEACHER = "densevlm_mm/assets/tiny_scenes_teacher.safetensors"
+STUDENT = "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
+TEACHER = "densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from open_clip.pretrained import get_pretrained_cfg
 
-from densevlm_mm.models.encoders.architecture import resolve_architecture
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.models.clip.architecture import resolve_architecture
+from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs/cat_seg").glob("*.py"))

@@ -9,10 +9,10 @@ import torch
 from mmengine.config import Config
 from open_clip.pretrained import get_pretrained_cfg
 
-from densevlm_mm.models.encoders.architecture import resolve_architecture
+from densevlm_mm.models.clip.architecture import resolve_architecture
 from densevlm_mm.models.encoders.towers import adapter_for
-from densevlm_mm.models.text import Vocabulary
 from densevlm_mm.registry import MODELS
+from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("densevlm", "clipself", "region_clip", "tiny")

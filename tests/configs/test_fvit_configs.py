@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from densevlm_mm.models.text import ClassEmbeddings, Vocabulary
+from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "configs/fvit"

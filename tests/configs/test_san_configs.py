@@ -9,7 +9,8 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from densevlm_mm.models.text import ClassEmbeddings, Vocabulary
+from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted([*(ROOT / "configs/san").glob("*.py"), *(ROOT / "configs/tiny").glob("san_*.py")])
@@ -49,7 +50,7 @@ def build(monkeypatch):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_model_data_and_vocabularies_fit(path: Path, build) -> None:
     cfg = Config.fromfile(path)
-    student = ROOT / "densevlm_mm/assets/tiny_scenes_student.safetensors"
+    student = ROOT / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
     if "clip" not in cfg.model:
         cfg.model.image_encoder.encoder.checkpoint = str(student)
     model = build(cfg)

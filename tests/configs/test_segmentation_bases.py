@@ -12,7 +12,7 @@ from PIL import Image
 
 import densevlm_mm.segmentation  # noqa: F401
 from densevlm_mm.datasets.seeded import SeededDataset
-from densevlm_mm.datasets.tiny_scenes.classes import HELD_OUT_CLASSES, SEEN_CLASSES
+from densevlm_mm.tiny_scenes.classes import HELD_OUT_CLASSES, SEEN_CLASSES
 
 BASES = Path(__file__).resolve().parents[2] / "configs" / "_base_" / "datasets"
 

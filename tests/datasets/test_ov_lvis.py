@@ -8,7 +8,7 @@ from mmdet.datasets import LVISV1Dataset
 from mmengine.registry import DATASETS, METRICS, DefaultScope
 
 import densevlm_mm.datasets.ov_lvis
-from densevlm_mm.datasets.open_vocabulary import load_split
+from densevlm_mm.vocabulary.splits import load_split
 
 SPLIT = load_split("ov_lvis_1203")
 NAMES = list(SPLIT["classes"])

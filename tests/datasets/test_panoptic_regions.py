@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from densevlm_mm.datasets.panoptic_regions import PanopticRegionDataset, match_categories
-from densevlm_mm.models.text.vocabulary import Vocabulary
 from densevlm_mm.registry import DATASETS
+from densevlm_mm.vocabulary import Vocabulary
 
 CLASSES = [("cat", 1), ("sky", 0), ("dog ", 1), ("cradle", 1), ("cradle", 0)]
 CATEGORIES = [dict(id=10 * i + 3, name=name.strip(), isthing=thing) for i, (name, thing) in enumerate(CLASSES)]

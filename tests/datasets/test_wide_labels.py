@@ -8,7 +8,7 @@ from PIL import Image
 
 import densevlm_mm.segmentation  # noqa: F401
 from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 PIPELINE = [dict(type="LoadImageFromFile"), dict(type="LoadSegLabels"), dict(type="PackSegInputs")]
 

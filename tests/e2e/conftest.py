@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from densevlm_mm.datasets.tiny_scenes import generate_tiny_scenes
+from densevlm_mm.tiny_scenes import generate_tiny_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 

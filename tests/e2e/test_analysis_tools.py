@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "configs/tiny/densevlm.py"
-STUDENT = "student=densevlm_mm/assets/tiny_scenes_student.safetensors"
-TEACHER = "teacher=densevlm_mm/assets/tiny_scenes_teacher.safetensors@configs/tiny/teacher.py"
+STUDENT = "student=densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
+TEACHER = "teacher=densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors@configs/tiny/teacher.py"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from densevlm_mm.apis import build_runner, check_inputs, enable_resume, load_exp
 from densevlm_mm.models.encoders import DenseImageEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
-STUDENT, TEACHER = (f"densevlm_mm/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
+STUDENT, TEACHER = (f"densevlm_mm/tiny_scenes/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
 BASELINES = (
     "clipself",
     "clipself_proposals",

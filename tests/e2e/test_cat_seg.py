@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from densevlm_mm.models.encoders import read_state_dict
+from densevlm_mm.models.clip import read_state_dict
 
 CONFIG = "configs/tiny/cat_seg_original.py"
-STUDENT = "densevlm_mm/assets/tiny_scenes_student.safetensors"
+STUDENT = "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
 
 
 @pytest.fixture(scope="module")

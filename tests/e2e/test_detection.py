@@ -76,7 +76,7 @@ def coco_tree(tmp_path_factory, tiny_world) -> Path:
     """COCO's own layout and category names around four TinyScenes images of another shape."""
     root = tmp_path_factory.mktemp("coco")
     (root / "annotations").mkdir()
-    names = json.loads((Path(__file__).parents[2] / "densevlm_mm/datasets/vocabularies/ov_coco_65.json").read_text())
+    names = json.loads((Path(__file__).parents[2] / "densevlm_mm/vocabulary/data/ov_coco_65.json").read_text())
     categories = [dict(id=i + 1, name=entry["name"]) for i, entry in enumerate(names["classes"])]
     categories += [dict(id=66 + i, name=f"unused {i}") for i in range(15)]
     for split, folder in (("train", "train2017"), ("val", "val2017")):
@@ -115,7 +115,7 @@ def test_missing_data_and_weights_are_listed_before_anything_is_built(run_tool, 
 @pytest.mark.slow
 def test_real_size_trains_and_evaluates(run_tool, coco_tree, tmp_path) -> None:
     """ViT-B/16 at 640 pixels with random weights: two iterations of two images, then AP50 of four images."""
-    from densevlm_mm.models.encoders import build_clip
+    from densevlm_mm.models.clip import build_clip
 
     weights = tmp_path / "random.pt"
     torch.save(build_clip("EVA02-B-16", "random").state_dict(), weights)

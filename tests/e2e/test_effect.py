@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from densevlm_mm.datasets.tiny_scenes import generate_tiny_scenes
+from densevlm_mm.tiny_scenes import generate_tiny_scenes
 
 pytestmark = pytest.mark.slow
 
-STUDENT, TEACHER = (f"densevlm_mm/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
+STUDENT, TEACHER = (f"densevlm_mm/tiny_scenes/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher"))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 DETECTOR = """
 _base_ = ['mmdet::_base_/models/retinanet_r50_fpn.py', 'mmdet::_base_/default_runtime.py']
@@ -110,7 +110,7 @@ def test_segmentor(run_tool, write_config, tmp_path) -> None:
 
 
 def test_encoder_weights_for_a_detector_are_an_error(run_tool, write_config, tmp_path) -> None:
-    weights = "densevlm_mm/assets/tiny_scenes_student.safetensors"
+    weights = "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
     result = run_tool("test.py", write_config(DETECTOR), weights, "--work-dir", tmp_path, check=False)
     assert result.returncode != 0
     assert "encoder weights" in result.stderr

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from densevlm_mm.models.encoders import DenseImageEncoder
 
 CONFIG = "configs/tiny/densevlm.py"
-STUDENT = "densevlm_mm/assets/tiny_scenes_student.safetensors"
+STUDENT = "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
 
 
 def load(path: Path) -> dict:

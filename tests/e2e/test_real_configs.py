@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 CONFIG = "configs/densevlm/pretrain_coco.py"
 

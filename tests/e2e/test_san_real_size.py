@@ -9,8 +9,9 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from densevlm_mm.models.encoders.architecture import resolve_architecture
-from densevlm_mm.models.text import ClassEmbeddings, Vocabulary
+from densevlm_mm.models.clip.architecture import resolve_architecture
+from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.slow
 MODEL = "ViT-B-16-quickgelu"

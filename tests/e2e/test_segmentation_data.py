@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from densevlm_mm.apis import enable_show, enable_tta
-from densevlm_mm.datasets.tiny_scenes.classes import HELD_OUT_CLASSES
+from densevlm_mm.tiny_scenes.classes import HELD_OUT_CLASSES
 
 BASES = Path(__file__).resolve().parents[2] / "configs" / "_base_"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from densevlm_mm.evaluation.class_groups import ClassGroups, normalized_names
-from densevlm_mm.models.text import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 
 def test_names_are_compared_by_synonym_in_lower_case() -> None:

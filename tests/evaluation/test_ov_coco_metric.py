@@ -9,7 +9,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS, DefaultScope
 
 import densevlm_mm.evaluation.ov_coco_metric  # noqa: F401
-from densevlm_mm.datasets.open_vocabulary import load_split
+from densevlm_mm.vocabulary.splits import load_split
 
 MISSING_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 ID_OF = dict(zip(CocoDataset.METAINFO["classes"], (i for i in range(1, 91) if i not in MISSING_IDS), strict=True))

@@ -40,7 +40,7 @@ def make_embeddings() -> Callable[..., ClassEmbeddings]:
 
 @pytest.fixture
 def fvit_config(detection_scope, make_embeddings, request) -> ConfigDict:
-    student = str(request.config.rootpath / "densevlm_mm/assets/tiny_scenes_student.safetensors")
+    student = str(request.config.rootpath / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors")
     norm = dict(type="BN")
     deltas = dict(type="DeltaXYWHBBoxCoder", target_means=(0.0,) * 4)
     return ConfigDict(

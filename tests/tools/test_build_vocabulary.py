@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from densevlm_mm.models.text import Vocabulary
-from densevlm_mm.models.text.category_sets import ChatClassifier
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.category_sets import ChatClassifier
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from densevlm_mm.datasets.structures import RegionDataSample
+from densevlm_mm.structures import RegionDataSample
 from densevlm_mm.visualization import draw_region_predictions
 
 

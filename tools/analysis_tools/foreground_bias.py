@@ -5,8 +5,8 @@ tools/test.py: the bias as a whole, things called stuff, and the offset control)
 
 Example:
     python tools/analysis_tools/foreground_bias.py configs/tiny/densevlm.py --out DIR \
-        before=densevlm_mm/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth \
-        teacher=densevlm_mm/assets/tiny_scenes_teacher.safetensors@configs/tiny/teacher.py
+        before=densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth \
+        teacher=densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors@configs/tiny/teacher.py
 """
 
 import argparse

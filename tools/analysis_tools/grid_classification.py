@@ -4,7 +4,8 @@ Writes DIR/STEM_grid.png and .json for every image. Temperature and threshold ar
 
 Example:
     python tools/analysis_tools/grid_classification.py data/tiny_scenes/val/000003.jpg --grid 6 \
-        --config configs/tiny/teacher.py --checkpoints densevlm_mm/assets/tiny_scenes_teacher.safetensors --out DIR
+        --config configs/tiny/teacher.py --out DIR \
+        --checkpoints densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors
 """
 
 import argparse

@@ -6,7 +6,7 @@ DIR/per_class_accuracy.png and .csv, and for every checkpoint the table DIR/NAME
 Examples:
     python tools/analysis_tools/per_class_accuracy.py before=before.json after=after.json --out DIR
     python tools/analysis_tools/per_class_accuracy.py --config configs/tiny/densevlm.py --things-by boxes --out DIR \
-        before=densevlm_mm/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth
+        before=densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth
 """
 
 import argparse

@@ -7,7 +7,7 @@ Retrieval: recall at 1, 5 and 10 both ways on captions in COCO's format, by defa
 
 Example:
     python tools/analysis_tools/retention.py configs/tiny/densevlm.py --out DIR \
-        before=densevlm_mm/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth
+        before=densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth
 """
 
 import argparse

@@ -5,7 +5,7 @@ Writes DIR/STEM_similarity.png and .json (the values on the feature grid) for ev
 Example:
     python tools/analysis_tools/similarity_map.py data/tiny_scenes/val/000003.jpg --texts sky sand kite \
         --config configs/tiny/densevlm.py --out DIR --checkpoints \
-        before=densevlm_mm/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth
+        before=densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors after=work_dirs/densevlm/iter_300.pth
 """
 
 import argparse

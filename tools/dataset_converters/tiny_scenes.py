@@ -3,7 +3,7 @@
 import argparse
 
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.datasets.tiny_scenes import generate_tiny_scenes
+from densevlm_mm.tiny_scenes import generate_tiny_scenes
 
 
 def parse_args() -> argparse.Namespace:

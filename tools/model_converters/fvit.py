@@ -17,8 +17,9 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from densevlm_mm.apis import exit_on_user_error, load_experiment
-from densevlm_mm.models.encoders.checkpoint_files import read_content
-from densevlm_mm.models.text import ClassEmbeddings, Vocabulary
+from densevlm_mm.models.clip.checkpoint_files import read_content
+from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.vocabulary import Vocabulary
 
 
 def parse_args() -> argparse.Namespace:

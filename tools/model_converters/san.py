@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.encoders import build_clip, load_visual
+from densevlm_mm.models.clip import build_clip, load_visual
 
 
 def parse_args() -> argparse.Namespace:

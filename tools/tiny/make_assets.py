@@ -4,7 +4,7 @@
 
 writes student.safetensors, teacher.safetensors and the logs. Student and teacher train side by side, one thread each;
 the teacher is then refined by CLIPSelf with tools/train.py, as the real teacher was. The committed files in
-densevlm_mm/assets were made this way.
+densevlm_mm/tiny_scenes/assets were made this way.
 """
 
 import argparse
@@ -14,8 +14,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from densevlm_mm.datasets.tiny_scenes import generate_tiny_scenes
-from densevlm_mm.models.encoders.tiny_clip import STUDENT_NAME, TEACHER_NAME
+from densevlm_mm.tiny_scenes import generate_tiny_scenes
+from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
 
 ROOT = Path(__file__).resolve().parents[2]
 

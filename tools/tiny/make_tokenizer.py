@@ -1,6 +1,6 @@
 """Train the TinyScenes tokenizer: byte-pair merges that make every caption word one token.
 
-``python tools/tiny/make_tokenizer.py densevlm_mm/assets/tiny_scenes_bpe.txt.gz`` writes the file that
+``python tools/tiny/make_tokenizer.py densevlm_mm/tiny_scenes/assets/tiny_scenes_bpe.txt.gz`` writes the file that
 ``open_clip.SimpleTokenizer(bpe_path=...)`` reads and prints the ``vocab_size`` that the model configurations need.
 """
 
@@ -10,7 +10,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from densevlm_mm.datasets.tiny_scenes.captions import caption_words
+from densevlm_mm.tiny_scenes.captions import caption_words
 
 NUM_BYTE_TOKENS = 512  # each byte inside a word and at its end
 NUM_SPECIAL_TOKENS = 2  # start and end of text

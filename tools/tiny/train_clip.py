@@ -21,11 +21,11 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from densevlm_mm.datasets.tiny_scenes import CLASS_NAMES, THING_NAMES, LoadedSplit, load_tiny_scenes
-from densevlm_mm.datasets.tiny_scenes.captions import compose_caption, mentioned_classes
-from densevlm_mm.models.encoders import build_clip, export_open_clip
-from densevlm_mm.models.encoders.tiny_clip import STUDENT_NAME, TEACHER_NAME
-from densevlm_mm.models.text import build_tokenizer, prompts_for
+from densevlm_mm.models.clip import build_clip, build_tokenizer, export_open_clip
+from densevlm_mm.tiny_scenes import CLASS_NAMES, THING_NAMES, LoadedSplit, load_tiny_scenes
+from densevlm_mm.tiny_scenes.captions import compose_caption, mentioned_classes
+from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
+from densevlm_mm.vocabulary import prompts_for
 
 
 @dataclass(frozen=True)

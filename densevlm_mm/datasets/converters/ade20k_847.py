@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from densevlm_mm.datasets.converters.label_maps import LabelMapConverter, Sample, unique_samples
+from densevlm_mm.vocabulary.vocabulary import vocabulary_dir
 
 SHORT_SIDE = 512
 SPLITS = ("training", "validation")
@@ -22,9 +23,6 @@ def object_labels() -> np.ndarray:
     Returns:
         (6656,) uint16, for all numbers that the colours of a label file can say.
     """
-    # Imported here because data sets are needed without models, and models import the structures of data sets.
-    from densevlm_mm.models.text.vocabulary import vocabulary_dir
-
     classes = json.loads((vocabulary_dir() / "ade20k_847.json").read_text(encoding="utf-8"))["classes"]
     table = np.full(25 * 256 + 256, ADE20K847Converter.ignore_index, dtype=np.uint16)
     for label, entry in enumerate(classes):

@@ -8,8 +8,8 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import InstanceData
 
-from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.registry import TRANSFORMS
+from densevlm_mm.structures import RegionDataSample
 
 META_KEYS = ("img_id", "img_path", "sample_idx", "ori_shape", "img_shape", "pad_shape", "scale_factor")
 
@@ -37,7 +37,7 @@ class PackRegionInputs(BaseTransform):
 
         Returns:
             ``inputs`` (3, S, S) uint8 BGR tensor and ``data_samples``, a
-            :class:`~densevlm_mm.datasets.structures.RegionDataSample`.
+            :class:`~densevlm_mm.structures.RegionDataSample`.
         """
         missing = [key for key in ("img", *self.meta_keys) if key not in results]
         if missing:

@@ -5,8 +5,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from densevlm_mm.engine.unwrap import unwrap_model
-from densevlm_mm.models.text.class_matching import match_classes
 from densevlm_mm.registry import HOOKS
+from densevlm_mm.vocabulary.class_matching import match_classes
 
 
 @HOOKS.register_module()

@@ -6,8 +6,8 @@ import mmcv
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.registry import HOOKS
+from densevlm_mm.structures import RegionDataSample
 from densevlm_mm.visualization import draw_region_predictions
 
 

@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from densevlm_mm.engine.unwrap import unwrap_model
-from densevlm_mm.models.state_dict_mismatch import StateDictMismatch
+from densevlm_mm.models.clip.state_dict_mismatch import StateDictMismatch
 from densevlm_mm.registry import HOOKS
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from densevlm_mm.models.encoders.checkpoint_layouts import to_open_clip_layout
-from densevlm_mm.models.state_dict_mismatch import StateDictMismatch
+from densevlm_mm.models.clip.checkpoint_layouts import to_open_clip_layout
+from densevlm_mm.models.clip.state_dict_mismatch import StateDictMismatch
 
 _PARTS = ("backbone.", "neck.", "rpn_head.", "roi_head.")
 # What an EVA-CLIP image tower consists of, below the name of its module.

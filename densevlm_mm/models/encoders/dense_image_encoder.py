@@ -9,8 +9,8 @@ from mmengine.model import BaseModule
 from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
+from densevlm_mm.models.clip.loading import load_visual
 from densevlm_mm.models.encoders.freezing import freeze, keep_in_eval
-from densevlm_mm.models.encoders.loading import load_visual
 from densevlm_mm.models.encoders.towers import TransformerTower, adapter_for
 from densevlm_mm.models.encoders.towers.base import unit_norm
 from densevlm_mm.registry import MODELS

@@ -10,10 +10,10 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.models.layers import pool_boxes, pool_masks, text_similarity
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
 from densevlm_mm.registry import MODELS
+from densevlm_mm.structures import RegionDataSample
 
 # R regions, K categories, D channels.
 

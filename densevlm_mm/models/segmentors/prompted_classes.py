@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from densevlm_mm.models.encoders.clip_text_encoder import Prompts, as_prompts
-from densevlm_mm.models.text import Vocabulary, class_prompts
-from densevlm_mm.models.text.vocabulary import split_synonyms
+from densevlm_mm.models.text import class_prompts
+from densevlm_mm.models.text.clip_text_encoder import Prompts, as_prompts
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.vocabulary import split_synonyms
 
 _OPTIONS = ("vocabulary", "templates", "synonyms")
 

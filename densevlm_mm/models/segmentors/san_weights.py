@@ -10,8 +10,8 @@ from mmseg.models.text_encoder.clip_text_encoder import QuickGELU
 from open_clip.transformer import VisionTransformer as OpenClipVisionTransformer
 from torch import Tensor, nn
 
-from densevlm_mm.models.encoders import load_visual
-from densevlm_mm.models.encoders.loading import load_strictly
+from densevlm_mm.models.clip import load_visual
+from densevlm_mm.models.clip.loading import load_strictly
 
 IMAGE_ENCODER = "image_encoder."
 RECOGNITION = "decode_head.rec_with_attnbias."

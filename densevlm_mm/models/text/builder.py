@@ -14,12 +14,12 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from densevlm_mm.models.clip.tokenizer import build_tokenizer, model_config, model_id, resolve_bpe_path
 from densevlm_mm.models.text.checkpoint_digest import checkpoint_digest
 from densevlm_mm.models.text.class_embeddings import FILE_FORMAT, NORMALIZATIONS, ClassEmbeddings, build_command
 from densevlm_mm.models.text.prompt_encoder import encode_prompts, text_tower_fingerprint
-from densevlm_mm.models.text.templates import get_template_set
-from densevlm_mm.models.text.tokenizer import build_tokenizer, model_config, model_id, resolve_bpe_path
-from densevlm_mm.models.text.vocabulary import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.templates import get_template_set
 
 _PROMPT_OPTIONS: dict[str, Any] = {"templates": "vild", "normalization": "class", "synonyms": "all"}
 _KNOWN_OPTIONS = {"file", "vocabulary", "num_things", "extra_classes", "model_name", "checkpoint", *_PROMPT_OPTIONS}
@@ -76,7 +76,7 @@ def build_class_embeddings(
     Args:
         vocabulary: Packaged name, file, or the thing itself.
         model_name: open_clip model name or config dict.
-        checkpoint: Weights with a text tower, as `densevlm_mm.models.encoders.loading.build_clip` takes them.
+        checkpoint: Weights with a text tower, as `densevlm_mm.models.clip.loading.build_clip` takes them.
         templates: Name of a template set, or templates of one's own.
         normalization: ``'class'`` or ``'prompt'``, see `ClassEmbeddings`.
         device: Where to compute; None = the GPU if there is one (with ``clip_model``: where it is).
@@ -281,14 +281,14 @@ def _checkpoint_file(model_name: str | dict, checkpoint: str | Path | None) -> P
     """The local file behind a path, an open_clip tag or a hub id; None for random weights."""
     if checkpoint is None or str(checkpoint) == "random":
         return None
-    from densevlm_mm.models.encoders.loading import locate_checkpoint  # imports open_clip and timm: seconds
+    from densevlm_mm.models.clip.loading import locate_checkpoint  # imports open_clip and timm: seconds
 
     path = locate_checkpoint(model_name, str(checkpoint))
     return path if path.is_file() else None
 
 
 def _load_text_tower(model_name: str | dict, checkpoint: str | Path | None, trust: bool) -> nn.Module:
-    from densevlm_mm.models.encoders.loading import build_clip  # imports open_clip and timm: seconds
+    from densevlm_mm.models.clip.loading import build_clip  # imports open_clip and timm: seconds
 
     clip_model = build_clip(model_name, checkpoint, trust=trust)
     clip_model.visual = nn.Identity()  # frees the larger half

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import densevlm_mm
-from densevlm_mm.models.text.tokenizer import model_id
-from densevlm_mm.models.text.vocabulary import things_first_mask
+from densevlm_mm.models.clip.tokenizer import model_id
+from densevlm_mm.vocabulary.vocabulary import things_first_mask
 
 FILE_FORMAT = "densevlm_mm.class_embeddings.v1"
 NORMALIZATIONS = ("class", "prompt")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
-from densevlm_mm.models.text.tokenizer import Tokenizer
+from densevlm_mm.models.clip.tokenizer import Tokenizer
 
 
 class _TextTower(nn.Module):

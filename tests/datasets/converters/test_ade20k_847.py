@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from densevlm_mm.datasets.converters.ade20k_847 import ADE20K847Converter, object_labels, reduced_size
-from densevlm_mm.models.text.vocabulary import vocabulary_dir
+from densevlm_mm.vocabulary.vocabulary import vocabulary_dir
 
 WALL, EARTH = 2978, 838  # objects 0 and 9 of the classes
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.engine.hooks import RegionLabelHook
+from densevlm_mm.structures import RegionDataSample
 
 
 def runner_of(classes=("cow", "sky"), vocabulary=("sky", "boat", "cow"), **meta) -> SimpleNamespace:

@@ -6,14 +6,16 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.engine.hooks import CropTeacherHook, RegionRetrievalHook
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.losses import FeatureDistillationLoss
 from densevlm_mm.models.pretrainers import RegionPretrainer
+from densevlm_mm.structures import RegionDataSample
 
 STUDENT = dict(
-    type="DenseImageEncoder", model_name="TinyScenes-S", checkpoint="densevlm_mm/assets/tiny_scenes_student.safetensors"
+    type="DenseImageEncoder",
+    model_name="TinyScenes-S",
+    checkpoint="densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors",
 )
 VOCABULARY = dict(vocabulary="tiny_scenes", templates="plain")
 

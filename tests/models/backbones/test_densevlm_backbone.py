@@ -6,7 +6,7 @@ from densevlm_mm.models.backbones import DenseVLMBackbone
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.registry import MODELS
 
-STUDENT = "densevlm_mm/assets/tiny_scenes_student.safetensors"
+STUDENT = "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
 ENCODER = dict(type="densevlm_mm.DenseImageEncoder", checkpoint=STUDENT)
 BACKBONE = dict(
     type="densevlm_mm.DenseVLMBackbone", encoder=ENCODER, out_indices=(0, 0, 1, 1), norm_cfg=dict(type="BN")

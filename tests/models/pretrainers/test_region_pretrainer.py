@@ -5,9 +5,9 @@ from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from densevlm_mm.datasets.structures import RegionDataSample
 from densevlm_mm.models.pretrainers import RegionPretrainer
 from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.structures import RegionDataSample
 
 NUM_CLASSES, SIZE = 5, 64
 

@@ -151,7 +151,7 @@ def tower_san_config(
     segmentation_scope, make_class_embeddings, decode_head_cfg, preprocessor_cfg, request
 ) -> dict[str, Any]:
     """SAN over the TinyScenes student: one block encodes, one recognises."""
-    student = str(request.config.rootpath / "densevlm_mm/assets/tiny_scenes_student.safetensors")
+    student = str(request.config.rootpath / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors")
     encoder = dict(type="densevlm_mm.DenseImageEncoder", model_name="TinyScenes-S", checkpoint=student)
     decode_head_cfg["san_cfg"]["clip_channels"] = 96
     decode_head_cfg["san_cfg"]["cfg_decoder"]["num_heads"] = 1

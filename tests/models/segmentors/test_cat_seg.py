@@ -288,7 +288,7 @@ def test_trains_under_autocast(build_cat_seg) -> None:
 
 
 def test_text_tower_comes_from_the_image_encoders_checkpoint_by_default(cat_seg_config) -> None:
-    student = str(ROOT / "densevlm_mm/assets/tiny_scenes_student.safetensors")
+    student = str(ROOT / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors")
     cat_seg_config.pop("text_encoder")
     cat_seg_config.image_encoder.update(model_name=None, checkpoint=student, dense_residual="token", image_size=64)
     model = MODELS.build(cat_seg_config)

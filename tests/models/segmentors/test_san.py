@@ -209,7 +209,7 @@ def test_embeddings_of_another_space_are_an_error(config, make_class_embeddings)
 def test_test_vocabulary_takes_over_prompts_and_text_tower(tower_san_config, request, tmp_path) -> None:
     names = tmp_path / "mine.txt"
     names.write_text("cow\nsheep, lamb\n")
-    student = str(request.config.rootpath / "densevlm_mm/assets/tiny_scenes_student.safetensors")
+    student = str(request.config.rootpath / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors")
     train = dict(vocabulary="tiny_scenes", templates="tiny_scenes", synonyms="first")
     model = build(tower_san_config, class_embeddings=train, test_class_embeddings=dict(vocabulary=str(names)))
     assert model.text_encoder.test_classes == ("cow", "sheep, lamb")

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 
+from densevlm_mm.models.clip.architecture import resolve_architecture
 from densevlm_mm.models.decode_heads.san_recognition import MaskPooledRecognition
-from densevlm_mm.models.encoders.architecture import resolve_architecture
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from densevlm_mm.models.text import builder
 from densevlm_mm.models.text.builder import build_class_embeddings, class_prompts, resolve_class_embeddings
 from densevlm_mm.models.text.class_embeddings import ClassEmbeddings
 from densevlm_mm.models.text.prompt_encoder import text_tower_fingerprint
-from densevlm_mm.models.text.vocabulary import Vocabulary
+from densevlm_mm.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary("pets", ("cat, kitty", "dog"), (("cat", "kitty"), ("dog",)), np.array([True, False]))
 

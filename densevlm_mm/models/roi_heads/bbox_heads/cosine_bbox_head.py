@@ -14,10 +14,10 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from densevlm_mm.datasets.open_vocabulary import load_split
 from densevlm_mm.models.layers import text_similarity
 from densevlm_mm.models.layers.multiclass_nms import multiclass_nms
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
+from densevlm_mm.vocabulary.splits import load_split
 
 # R regions, C classes, K = C + 1 columns (the last is the background), D channels.
 

@@ -3,7 +3,8 @@ import timm
 import torch
 from torch.nn.functional import interpolate, normalize
 
-from densevlm_mm.models.encoders import DenseImageEncoder, build_clip
+from densevlm_mm.models.clip import build_clip
+from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.encoders.towers import adapter_for
 
 TOLERANCE = {"atol": 5e-6, "rtol": 1e-5}

@@ -105,7 +105,7 @@ def test_loss_is_told_base_novel_and_background(build) -> None:
 
 
 def test_novel_classes_of_a_packaged_split(build, make_embeddings) -> None:
-    from densevlm_mm.models.text import Vocabulary
+    from densevlm_mm.vocabulary import Vocabulary
 
     classes = Vocabulary.load("ov_coco_65").classes
     head = build(num_classes=65, class_embeddings=make_embeddings(classes), novel_classes="ov_coco_65")
@@ -162,7 +162,7 @@ def test_no_region_gives_an_empty_result(build) -> None:
 
 
 def test_embeddings_are_built_from_a_vocabulary(build, tmp_path: Path, monkeypatch, request) -> None:
-    student = request.config.rootpath / "densevlm_mm/assets/tiny_scenes_student.safetensors"
+    student = request.config.rootpath / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
     monkeypatch.chdir(tmp_path)  # the cache
     head = build(
         num_classes=32,

@@ -1,0 +1,70 @@
+import pytest
+
+from report.experiments import LABELS, NAMES
+from report.orderings import (
+    AGREES,
+    CONTROL_ORDERINGS,
+    DISAGREES,
+    MIXED,
+    NOT_MEASURED,
+    PAPER_ORDERINGS,
+    Ordering,
+    above,
+    ascending,
+    compare,
+)
+
+
+def results(*seeds: dict[str, float]) -> dict[int, dict[str, dict[str, float]]]:
+    return {seed: {name: {"m": value} for name, value in figures.items()} for seed, figures in enumerate(seeds)}
+
+
+CHAIN = Ordering("chain", "", "m", ascending("before", "row1", "row4"))
+
+
+def test_a_chain_holds_only_if_every_step_rises() -> None:
+    finding = compare(CHAIN, results({"before": 1, "row1": 2, "row4": 3}, {"before": 1, "row1": 2, "row4": 1.5}))
+    assert finding.holds == (True, False)
+    assert finding.seeds_text == "holds in 1 of 2 seeds"
+
+
+def test_differences_are_those_of_the_seeds() -> None:
+    finding = compare(CHAIN, results({"before": 1, "row1": 4, "row4": 9}, {"before": 2, "row1": 9, "row4": 10}))
+    steps = [(4 - 1, 9 - 2), (9 - 4, 10 - 9)]
+    for difference, (first, second) in zip(finding.differences, steps, strict=True):
+        assert difference.mean == pytest.approx((first + second) / 2)
+        assert difference.std == pytest.approx(abs(first - second) / 2**0.5)
+    assert finding.difference_texts[0].startswith("row 1 − student before: +5.0")
+
+
+@pytest.mark.parametrize(
+    ("second_row4", "verdict", "on_mean"),
+    [(3.0, AGREES, True), (1.9, MIXED, True), (-5.0, MIXED, False)],
+)
+def test_verdict_needs_the_mean_and_every_seed(second_row4: float, verdict: str, on_mean: bool) -> None:
+    ordering = Ordering("pair", "", "m", ascending("before", "row4"))
+    finding = compare(ordering, results({"before": 2, "row4": 4}, {"before": 2, "row4": second_row4}))
+    assert (finding.verdict, finding.holds_on_mean) == (verdict, on_mean)
+
+
+def test_a_tie_is_no_agreement() -> None:
+    finding = compare(Ordering("pair", "", "m", ascending("before", "row4")), results({"before": 2, "row4": 2}))
+    assert finding.verdict == DISAGREES
+
+
+def test_margin_is_the_least_distance() -> None:
+    ordering = Ordering("far", "", "m", above("row1", ("row2", "row3")), margin=10)
+    assert compare(ordering, results({"row1": 30, "row2": 20, "row3": 5})).verdict == AGREES
+    assert compare(ordering, results({"row1": 30, "row2": 20.5, "row3": 5})).verdict == DISAGREES
+
+
+def test_what_is_missing_is_not_measured() -> None:
+    assert compare(CHAIN, results({"before": 1, "row1": 2})).verdict == NOT_MEASURED
+    finding = compare(CHAIN, results({"before": 1, "row1": 2}, {"before": 1, "row1": 2, "row4": 3}))
+    assert (finding.seeds, finding.verdict) == ((1,), AGREES)
+
+
+def test_orderings_name_known_experiments() -> None:
+    assert set(LABELS) == set(NAMES)
+    for ordering in (*PAPER_ORDERINGS, *CONTROL_ORDERINGS):
+        assert {name for pair in ordering.pairs for name in pair} <= set(NAMES)

@@ -1,0 +1,190 @@
+"""The page of the report: ``index.html``, ``report.json`` and the pictures that they need beside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from densevlm_mm.analysis.tables import write_json
+from report.experiments import (
+    COLUMNS,
+    EXPERIMENTS,
+    LABELS,
+    LOWER_IS_BETTER,
+    RETENTION_COLUMNS,
+    TABLES,
+    Table,
+)
+from report.orderings import (
+    AGREES,
+    DISAGREES,
+    MIXED,
+    NOT_MEASURED,
+    OFFSET_DECOUPLING,
+    Finding,
+    Ordering,
+    compare,
+)
+from report.pictures import page_pictures
+from report.plan import Settings
+from report.results import Report
+from report.statistics import Spread, best_experiments
+
+_TEMPLATE = "page.html.j2"
+_METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: the figures, one below the other, and whether the first is the best of its column."""
+
+    texts: tuple[str, ...]
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table of the page: heads of its columns, and rows of a title and cells."""
+
+    title: str
+    note: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+def write_report(report: Report) -> Path:
+    """Write the page, the JSON file and the pictures of the report itself.
+
+    Returns:
+        The page.
+    """
+    folder = report.settings.folder("")
+    write_json(folder / "report.json", report.record())
+    pictures = page_pictures(report)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(_TEMPLATE).render(
+        report=report,
+        settings=report.settings,
+        command=command_line(report.settings),
+        summary_lines=summary_lines(report),
+        finding_groups=finding_groups(report.paper),
+        controls=report.controls,
+        tables=[made for table in TABLES if (made := page_table(report, table)) is not None],
+        retention=retention_table(report),
+        seed_tables=[seed_table(report, seed) for seed in report.settings.seeds],
+        pictures=pictures,
+        stale=[run.name for run in report.runs if not run.is_current],
+        cpu_minutes=sum(run.cpu_seconds for run in report.runs) / 60,
+    )
+    path = folder / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def command_line(settings: Settings) -> str:
+    """What to type to get the same report."""
+    arguments = ["--seeds", *map(str, settings.seeds)]
+    if len(settings.experiments) < len(EXPERIMENTS):
+        arguments += ["--only", *(experiment.name for experiment in settings.experiments)]
+    return " ".join(["python tools/reproduce_tiny.py", *arguments, *(["--quick"] if settings.quick else [])])
+
+
+def finding_groups(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]]]:
+    """The findings by verdict, those that agree first; without empty groups."""
+    groups = [
+        (verdict, [finding for finding in findings if finding.verdict == verdict])
+        for verdict in (AGREES, MIXED, DISAGREES, NOT_MEASURED)
+    ]
+    return [(verdict, members) for verdict, members in groups if members]
+
+
+def summary_lines(report: Report) -> list[str]:
+    """What the figures say, in sentences made from them."""
+    measured = [finding for finding in report.paper if finding.verdict != NOT_MEASURED]
+    count = {verdict: sum(f.verdict == verdict for f in measured) for verdict in (AGREES, MIXED, DISAGREES)}
+    lines = [
+        f"Of {len(measured)} orderings of the paper that were measured, {count[AGREES]} hold on the mean and in every "
+        f"seed, {count[MIXED]} only on the mean or in some seeds, and {count[DISAGREES]} do not hold."
+    ]
+    gain = _change(report, "row1", "row4", "masks_s_top1")
+    decoupling = next(finding for finding in report.controls if finding.ordering == OFFSET_DECOUPLING)
+    if gain is not None and decoupling.seeds:
+        difference = decoupling.differences[0]
+        # One seed, or a difference within the deviation over seeds, decides nothing.
+        is_clear = difference.std is not None and abs(difference.mean) > difference.std
+        says = {
+            AGREES: "so decoupling adds more here than a shift of the boundary between things and stuff",
+            DISAGREES: "so what decoupling adds here is no more than a shift of the boundary between things and stuff",
+        }.get(
+            decoupling.verdict if is_clear else MIXED, "which does not settle if it adds more than a shift between them"
+        )
+        lines.append(
+            f"Decoupling (row 4 against row 1) changes Masks-S by {gain.text(signed=True)} points; with the best "
+            f"constant offset between things and stuff in both, by {difference.text(signed=True)} "
+            f"({decoupling.seeds_text}), {says}."
+        )
+    keys = ("class_top1", "image_to_text_r1", "text_to_image_r1")
+    changes = [change.text(signed=True) for key in keys if (change := _change(report, "before", "row4", key))]
+    if len(changes) == len(keys):
+        lines.append(
+            f"On whole images, training as DenseVLM changes zero-shot Top-1 by {changes[0]} points, image-to-text R@1 "
+            f"by {changes[1]} and text-to-image R@1 by {changes[2]}."
+        )
+    return lines
+
+
+def _change(report: Report, low: str, high: str, metric: str) -> Spread | None:
+    """Difference of two experiments over the seeds that have both; None if there is none."""
+    differences = compare(Ordering("", "", metric, ((low, high),)), report.results).differences
+    return differences[0] if differences else None
+
+
+def _cells(report: Report, name: str, rows: Sequence[str], group: str, marks_best: bool) -> tuple[Cell, ...]:
+    """A row: mean and deviation of every column's metrics; the first metric of a column decides which is best."""
+    cells = []
+    for keys in _METRIC_GROUPS[group].values():
+        values = [report.summary[name][key] for key in keys if key in report.summary.get(name, {})]
+        best = best_experiments(report.summary, rows, keys[0], keys[0] in LOWER_IS_BETTER) if marks_best else set()
+        cells.append(Cell(tuple(value.text() for value in values) or ("–",), name in best))
+    return tuple(cells)
+
+
+def page_table(report: Report, table: Table) -> PageTable | None:
+    """A table of the page; None if nothing of it was measured."""
+    present = [name for name in table.rows if name in report.summary]
+    if not present:
+        return None
+    rows = tuple(
+        (title, _cells(report, name, present, "table", table.marks_best)) for name, title in table.rows.items()
+    )
+    return PageTable(table.title, table.note, tuple(COLUMNS), rows)
+
+
+def retention_table(report: Report) -> PageTable | None:
+    """What is left of the knowledge of whole images; None if it was not measured."""
+    names = [name for name, metrics in report.summary.items() if "class_top1" in metrics]
+    if not names:
+        return None
+    rows = tuple((LABELS[name], _cells(report, name, names, "retention", True)) for name in names)
+    chance = report.summary[names[0]]["class_chance"].mean
+    note = f"Ordinary attention and pooling, whole validation images. Guessing a class is right in {chance:.1f} %."
+    return PageTable("Whole images: zero-shot classes and retrieval", note, tuple(RETENTION_COLUMNS), rows)
+
+
+def seed_table(report: Report, seed: int) -> PageTable:
+    """All experiments of one seed."""
+    rows = tuple(
+        (
+            LABELS[name],
+            tuple(Cell(tuple(f"{metrics[key]:.1f}" for key in keys)) for keys in COLUMNS.values()),
+        )
+        for name, metrics in report.results[seed].items()
+    )
+    return PageTable(f"Seed {seed}", "", tuple(COLUMNS), rows)

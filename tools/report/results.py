@@ -1,0 +1,146 @@
+"""Everything that the page shows, collected from the files that the tasks have written."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from report.orderings import CONTROL_ORDERINGS, PAPER_ORDERINGS, Finding, compare
+from report.plan import Settings, result_file, retention_file
+from report.runs import Outcome
+from report.statistics import Spread, over_seeds
+from report.tasks import Task, package_versions, source_digest
+
+
+@dataclass(frozen=True)
+class Run:
+    """A task that finished.
+
+    Args:
+        name: Of the task.
+        command: As one would type it; folders outside the repository are called OUT and DATA.
+        seconds: Wall time.
+        cpu_seconds: CPU time with data loading.
+        is_current: Whether this package's source code is still what it ran.
+    """
+
+    name: str
+    command: str
+    seconds: float
+    cpu_seconds: float
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of the page.
+
+    Args:
+        results: Seed -> experiment -> metric -> value. Metrics of whole images are among them. The teachers, which all
+            seeds share, stand with the first one.
+        summary: Experiment -> metric -> spread over the seeds.
+        paper: The paper's orderings.
+        controls: Questions beyond them.
+        runs: What ran, in order.
+        failures: Name of a task to what is known about it.
+        versions: Of packages.
+    """
+
+    settings: Settings
+    results: dict[int, dict[str, dict[str, float]]]
+    summary: dict[str, dict[str, Spread]]
+    paper: tuple[Finding, ...]
+    controls: tuple[Finding, ...]
+    runs: tuple[Run, ...]
+    failures: dict[str, str]
+    versions: dict[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """What ``report.json`` holds."""
+        return dict(
+            quick=self.settings.quick,
+            seeds=list(self.settings.seeds),
+            experiments=[experiment.name for experiment in self.settings.experiments],
+            results=[dict(seed=seed, **experiments) for seed, experiments in self.results.items()],
+            summary={
+                name: {metric: dict(mean=s.mean, std=s.std, n=len(s.values)) for metric, s in metrics.items()}
+                for name, metrics in self.summary.items()
+            },
+            paper_orderings=[_finding_record(finding) for finding in self.paper],
+            controls=[_finding_record(finding) for finding in self.controls],
+            runs=[vars(run) for run in self.runs],
+            failures=self.failures,
+            versions=self.versions,
+        )
+
+
+def collect(settings: Settings, tasks: Sequence[Task], outcome: Outcome) -> Report:
+    """Read what the finished tasks have written.
+
+    Args:
+        settings: Of the report.
+        tasks: All tasks.
+        outcome: What became of them.
+    """
+    done = outcome.done
+    results = {seed: _metrics_of_seed(settings, seed, done) for seed in settings.seeds}
+    runs = []
+    for task in tasks:
+        record = task.record() if task.name in done else None
+        if record is not None:
+            shown = shlex.join(("python", *(anonymous(settings, argument) for argument in task.command)))
+            is_current = record["source"] == source_digest()
+            runs.append(Run(task.name, shown, record["seconds"], record["cpu_seconds"], is_current))
+    failures = {name: anonymous(settings, text) for name, text in outcome.failed.items()}
+    failures |= {name: f"not run, it needs {needed}" for name, needed in outcome.skipped.items()}
+    return Report(
+        settings=settings,
+        results=results,
+        summary=over_seeds(results),
+        paper=tuple(compare(ordering, results) for ordering in PAPER_ORDERINGS),
+        controls=tuple(compare(ordering, results) for ordering in CONTROL_ORDERINGS),
+        runs=tuple(runs),
+        failures=failures,
+        versions=package_versions(),
+    )
+
+
+def anonymous(settings: Settings, text: str) -> str:
+    """A text without folders of this machine."""
+    for folder, name in ((settings.data, "DATA"), (settings.out, "OUT")):
+        if Path(settings.shown(folder)).is_absolute():
+            text = text.replace(settings.shown(folder), name)
+    return text.replace(f"{settings.root}/", "")
+
+
+def _metrics_of_seed(settings: Settings, seed: int, done: set[str]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for experiment in settings.experiments:
+        path = result_file(settings, experiment, seed)
+        name = str(path.parent.relative_to(settings.folder("")))
+        if name in done and (experiment.per_seed or seed == settings.seeds[0]):
+            found[experiment.name] = dict(json.loads(path.read_text(encoding="utf-8"))["metrics"])
+    path = retention_file(settings, seed)
+    if str(path.parent.relative_to(settings.folder(""))) in done:
+        for name, scores in json.loads(path.read_text(encoding="utf-8")).items():
+            found[name].update(scores)
+    return found
+
+
+def _finding_record(finding: Finding) -> dict[str, Any]:
+    ordering = finding.ordering
+    return dict(
+        title=ordering.title,
+        source=ordering.source,
+        metric=ordering.metric,
+        margin=ordering.margin,
+        verdict=finding.verdict,
+        holds={str(seed): holds for seed, holds in zip(finding.seeds, finding.holds, strict=True)},
+        holds_on_mean=finding.holds_on_mean,
+        differences=[
+            dict(lower=low, higher=high, mean=d.mean, std=d.std, per_seed=list(d.values))
+            for (low, high), d in zip(ordering.pairs, finding.differences, strict=False)
+        ],
+    )
