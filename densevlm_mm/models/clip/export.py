@@ -1,13 +1,14 @@
 """Writing encoders in open_clip's layout."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
+
+from densevlm_mm.files import atomic_write
 
 
 def export_open_clip(
@@ -41,10 +42,5 @@ def export_open_clip(
         "model_cfg": json.dumps(dict(model_cfg)),
     }
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with atomic_write(path) as partial:
         save_file(tensors, partial, metadata=metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,10 +7,10 @@ it, or rewriting it within the clock's resolution, is noticed.
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from pathlib import Path
+
+from densevlm_mm.files import write_text
 
 _REST_NS = 2_000_000_000
 _MEMO = "checkpoint_digests.json"
@@ -59,8 +59,4 @@ def _read_memo(path: Path) -> dict:
 
 def _write_memo(path: Path, memo: dict) -> None:
     # Of two processes that write at once one loses its entry, which again only costs hashing.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(memo, file, indent=1)
-    os.replace(temporary, path)
+    write_text(path, json.dumps(memo, indent=1))

@@ -1,8 +1,6 @@
 """Text embeddings of a vocabulary, with everything one has to know about them, in one file."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import densevlm_mm
+from densevlm_mm.files import atomic_write
 from densevlm_mm.models.clip.tokenizer import model_id
 from densevlm_mm.vocabulary.vocabulary import things_first_mask
 
@@ -153,22 +152,14 @@ class ClassEmbeddings:
 
     def save(self, path: str | Path) -> None:
         """Writes a safetensors file in one step, so that a reader never sees half of one."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {
             "format": FILE_FORMAT,
             "classes": json.dumps(self.classes),
             "is_thing": json.dumps(None if self.is_thing is None else [int(flag) for flag in self.is_thing]),
         }
         metadata |= {field: getattr(self, field) for field in _TEXT_FIELDS}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            save_file({"embeddings": self.embeddings.detach().cpu().float().contiguous()}, temporary, metadata)
-            os.chmod(temporary, 0o644)  # mkstemp's files are private
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with atomic_write(path) as partial:
+            save_file({"embeddings": self.embeddings.detach().cpu().float().contiguous()}, partial, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> "ClassEmbeddings":
