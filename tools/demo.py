@@ -15,7 +15,7 @@ from report.before_after import stack_before_after
 from report.commands import CommandError, RunningCommand
 from report.experiments import COLUMNS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 DATA = Path("data/tiny_scenes")
 CONFIG = "configs/tiny/densevlm.py"
 
