@@ -5,6 +5,7 @@ A detection config says ``custom_imports = dict(imports=['densevlm_mm.detection'
 
 from densevlm_mm.datasets.ov_coco import OVCocoDataset
 from densevlm_mm.datasets.ov_lvis import OVLVISDataset
+from densevlm_mm.engine.hooks.det_visualization import NamedDetVisualizationHook
 from densevlm_mm.evaluation.ov_coco_metric import OVCocoAP50Metric
 from densevlm_mm.models.dense_heads import NormedRPNHead
 from densevlm_mm.models.detectors import FViT
@@ -18,6 +19,7 @@ __all__ = [
     "FViT",
     "FViTRoIHead",
     "MaskedCrossEntropyLoss",
+    "NamedDetVisualizationHook",
     "NormedRPNHead",
     "OVCocoAP50Metric",
     "OVCocoDataset",

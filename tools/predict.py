@@ -1,6 +1,9 @@
 """Predict on images with a trained detector or segmentor, for its own classes or for names that you give.
 
-Written to --out-dir: predictions.json (names, scores, boxes, or shares of segments), pictures/, and label maps.
+Written to --out-dir: predictions.json (names, scores, boxes, or shares of segments), pictures/, and label_maps/ of a
+segmentor, named by the images' paths below the folder that you give. While it runs, predictions.jsonl has what is done.
+Images that cannot be read are skipped and listed at the end and in skipped.json; the exit code is 0 as long as there
+was one that could be. The console has a line an image, the log file in --out-dir everything.
 
 Examples:
     python tools/predict.py configs/fvit/ov-coco_b16_densevlm.py CHECKPOINT street.jpg --vocabulary names.txt
@@ -8,6 +11,7 @@ Examples:
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from densevlm_mm.apis import (
@@ -20,6 +24,7 @@ from densevlm_mm.apis import (
     use_checkpoint,
     use_vocabulary,
 )
+from densevlm_mm.files import write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +39,9 @@ def parse_args() -> argparse.Namespace:
     )
     classes.add_argument("--names", nargs="+", metavar="NAME", help="the class names themselves")
     parser.add_argument("--out-dir", metavar="DIR", default="work_dirs/predictions", help="folder of the results")
-    parser.add_argument("--score-thr", type=float, default=0.3, help="draw boxes with a higher score")
+    parser.add_argument(
+        "--score-thr", type=float, help="list and draw boxes of a detector with a higher score; default: 0.3"
+    )
     add_experiment_arguments(parser)
     return parser.parse_args()
 
@@ -48,11 +55,13 @@ def main() -> None:
         predict_on_images(cfg, args.images, args.out_dir, args.score_thr)
         if args.names:
             args.vocabulary = str(Path(args.out_dir) / "names.txt")
-            Path(args.vocabulary).write_text("".join(f"{name}\n" for name in args.names))
+            write_text(args.vocabulary, "".join(f"{name}\n" for name in args.names))
         if args.vocabulary:
             use_vocabulary(cfg, args.vocabulary)
         check_inputs(cfg, "test")
-        build_runner(cfg, args.local_rank).test()
+        found = build_runner(cfg, args.local_rank).test()
+    if not found["predictions/num_images"]:
+        sys.exit("tools/predict.py: none of the images could be read")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ default_hooks = dict(
     strict_checkpoint=dict(type='StrictCheckpointHook'),
     encoder_metadata=dict(type='EncoderMetadataHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    output_names=dict(type='OutputNameHook'),
+    evaluation_record=dict(type='EvaluationRecordHook'),  # what the figures are of
     visualization=dict(type='RegionVisualizationHook'))
 
 env_cfg = dict(

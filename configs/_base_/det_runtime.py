@@ -12,7 +12,9 @@ default_hooks = dict(
     strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='densevlm_mm.IterationSeedHook'),  # a resumed run samples the same boxes
-    visualization=dict(type='DetVisualizationHook'))
+    output_names=dict(type='densevlm_mm.OutputNameHook'),
+    evaluation_record=dict(type='densevlm_mm.EvaluationRecordHook'),  # what the figures are of
+    visualization=dict(type='NamedDetVisualizationHook'))
 
 env_cfg = dict(
     cudnn_benchmark=False,

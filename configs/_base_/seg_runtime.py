@@ -9,6 +9,8 @@ default_hooks = dict(
     strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='densevlm_mm.IterationSeedHook'),  # a resumed run draws the same points
+    output_names=dict(type='densevlm_mm.OutputNameHook'),
+    evaluation_record=dict(type='densevlm_mm.EvaluationRecordHook'),  # what the figures are of
     visualization=dict(type='LegendSegVisualizationHook'))
 
 env_cfg = dict(

@@ -13,6 +13,8 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
+from densevlm_mm.models.open_vocabulary import instance_names
+
 # Okabe and Ito's blue and vermilion, which colour-blind people tell apart too.
 BASE_COLOUR = (0, 114, 178)
 NOVEL_COLOUR = (213, 94, 0)
@@ -64,20 +66,15 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
     ) -> np.ndarray:
         if not len(instances):
             return image
-        names = list(instances.get("label_names", [classes[label] for label in instances.labels] if classes else []))
-        if "is_novel" in instances:
-            is_novel = instances.is_novel.tolist()
-        else:
-            is_novel = [name in self.dataset_meta.get("novel_classes", ()) for name in names]
+        names, is_novel = instance_names(instances, dict(self.dataset_meta or {}, classes=classes))
         palette = [BASE_COLOUR] * (int(instances.labels.max()) + 1)
-        for label, novel in zip(instances.labels.tolist(), is_novel, strict=False):
+        for label, novel in zip(instances.labels.tolist(), is_novel, strict=True):
             if novel:
                 palette[label] = NOVEL_COLOUR
-        if names:
-            instances = instances.clone()
-            instances.label_names = [
-                f"{name} (novel)" if novel else name for name, novel in zip(names, is_novel, strict=True)
-            ]
+        instances = instances.clone()
+        instances.label_names = [
+            f"{name} (novel)" if novel else name for name, novel in zip(names, is_novel, strict=True)
+        ]
         return super()._draw_instances(image, instances, classes, palette)
 
     def draw_texts(self, texts: str, positions: Any, font_sizes: int, **options: Any) -> "OpenVocabularyDetVisualizer":

@@ -22,7 +22,7 @@ from densevlm_mm.analysis.command_line import (
     progress_bar,
 )
 from densevlm_mm.analysis.foreground_bias import COLUMNS, foreground_bias_rows, plot_foreground_bias, stuff_order
-from densevlm_mm.analysis.tables import write_csv, write_json
+from densevlm_mm.tables import write_csv, write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -20,7 +20,7 @@ from densevlm_mm.analysis.command_line import (
 )
 from densevlm_mm.analysis.images import load_canvas_image, output_stems
 from densevlm_mm.analysis.similarity_map import plot_similarity_maps, similarity_maps
-from densevlm_mm.analysis.tables import write_json
+from densevlm_mm.tables import write_json
 
 
 def parse_args() -> argparse.Namespace:

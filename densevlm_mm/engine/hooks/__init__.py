@@ -2,7 +2,9 @@
 
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
+from densevlm_mm.engine.hooks.evaluation_record import EvaluationRecordHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
+from densevlm_mm.engine.hooks.output_names import OutputNameHook
 from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
@@ -14,7 +16,9 @@ from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 __all__ = [
     "CropTeacherHook",
     "EncoderMetadataHook",
+    "EvaluationRecordHook",
     "IterationSeedHook",
+    "OutputNameHook",
     "RegionLabelHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",

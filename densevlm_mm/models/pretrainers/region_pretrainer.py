@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from densevlm_mm.models.layers import pool_boxes, pool_masks, text_similarity
+from densevlm_mm.models.open_vocabulary import embedding_facts
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
 from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
@@ -159,6 +160,10 @@ class RegionPretrainer(BaseModel):
         for sample, box_scores_NK, mask_scores_NK in zip(data_samples, box_scores, mask_scores, strict=True):
             sample.pred_regions = InstanceData(box_scores=box_scores_NK, mask_scores=mask_scores_NK)
         return data_samples
+
+    def vocabulary_facts(self) -> dict[str, Any] | None:
+        """Say what regions are classified into, see :func:`embedding_facts`; None without a vocabulary."""
+        return None if self.test_class_embeddings is None else embedding_facts(self.test_class_embeddings)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum up the loss; log figures as means over processes, not as those of the first one."""

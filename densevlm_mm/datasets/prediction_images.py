@@ -1,0 +1,62 @@
+"""Images of a user, for predictions: one that cannot be read does not end the run."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.dataset import BaseDataset
+
+from densevlm_mm.registry import DATASETS
+
+
+class UnreadableImage(NamedTuple):
+    """What takes a sample's place when an image cannot be read or prepared; a batch of one has lists of one.
+
+    Args:
+        img_path: The image.
+        reason: Why, in one line.
+    """
+
+    img_path: Any
+    reason: Any
+
+
+@DATASETS.register_module()
+class PredictionImageDataset(BaseDataset):
+    """The images of a listing, in its order, without annotations.
+
+    An image for which the pipeline fails becomes an :class:`UnreadableImage`; :class:`PredictionLoop` takes it down and
+    goes on. Load with ``batch_size=1``: photographs have different sizes.
+
+    Args:
+        source: JSON with ``images``, a list of paths, and ``root``, the folder that results are named below.
+        pipeline: Transforms of a test, without those that read annotations.
+        metainfo: ``classes`` of a model whose predictions carry no names.
+
+    Raises:
+        FileNotFoundError: If there is no such listing.
+    """
+
+    METAINFO = dict(dataset_type="prediction_images")
+
+    def __init__(self, source: str, pipeline: Sequence[dict | Callable], metainfo: dict | None = None) -> None:
+        super().__init__(ann_file=source, metainfo=metainfo, pipeline=list(pipeline), test_mode=True)
+
+    def load_data_list(self) -> list[dict]:
+        """List the images: dicts with ``img_path`` and ``img_id``."""
+        listing = json.loads(Path(self.ann_file).read_text(encoding="utf-8"))
+        self.data_prefix = dict(img=listing["root"])
+        return [dict(img_path=path, img_id=index) for index, path in enumerate(listing["images"])]
+
+    def __getitem__(self, idx: int) -> Any:
+        """Sample of the pipeline, or an :class:`UnreadableImage`."""
+        info = self.get_data_info(idx)
+        path = info["img_path"]
+        try:
+            return self.pipeline(info)
+        except (OSError, ValueError) as error:
+            reason = str(error)
+        except Exception as error:  # whatever a decoder or transform makes of a strange file, the others go on
+            reason = f"{type(error).__name__}: {error}"
+        return UnreadableImage(path, " ".join(reason.split()))

@@ -1,0 +1,128 @@
+"""What an open-vocabulary detector or segmentor is: the contract that tools, metrics, recorder and pictures rely on.
+
+Nothing outside of the models asks for a model class by its name: whatever follows the protocol is tested, predicted
+with, augmented and drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from mmengine.config import ConfigDict
+from torch import Tensor
+
+from densevlm_mm.models.text import ClassEmbeddings
+
+
+@runtime_checkable
+class OpenVocabularyModel(Protocol):
+    """A detector or segmentor whose classes are text.
+
+    **Where its classes come from.** A vocabulary in its config, independent of the data set's class list: names and
+    prompts become class embeddings when the model is built or first used. Label i of a prediction is the i-th of
+    :meth:`predicted_classes`. A model that is tested on other classes than it was trained on has two vocabularies.
+
+    **How a user's names replace them.** By the config, before the model is built: :meth:`use_vocabulary` puts a
+    vocabulary into it. No weight changes; class embeddings are no part of a checkpoint.
+
+    **What a segmentor predicts.** Data samples at the size of the original image with
+
+    - ``pred_sem_seg``: labels (1, H, W) int64;
+    - ``seg_logits``: scores (T, H, W), finite, larger is likelier. Their mean over several views of an image is a score
+      of the image, whatever they are (sums over masks, means of sigmoids): nobody takes a softmax of them. A segmentor
+      may leave them out to save memory; then there is no test-time augmentation;
+    - the meta information ``vocabulary_classes``: the names of the T classes.
+
+    **What a detector predicts.** ``pred_instances`` in the frame of the original image with ``bboxes``, ``scores``
+    (finite), ``labels``, their names ``label_names`` (list of N), and ``is_novel`` (N,) bool where it is known which
+    classes training held out.
+
+    Scores that are not finite are an error that names the image, see :func:`check_finite_scores`.
+    """
+
+    def predicted_classes(self) -> tuple[str, ...]:
+        """Names of the classes that predictions are over, in the order of their labels."""
+
+    def vocabulary_facts(self) -> dict[str, Any]:
+        """Say what the classes of predictions and their embeddings are, with the keys of :func:`embedding_facts`."""
+
+    @classmethod
+    def use_vocabulary(cls, cfg: ConfigDict, vocabulary: str) -> None:
+        """Let a model of this class predict over another vocabulary.
+
+        Args:
+            cfg: Its config, changed in place.
+            vocabulary: Packaged vocabulary or file.
+
+        Raises:
+            ValueError: If the config names a file of class embeddings, of which no others can be made.
+        """
+
+
+def embedding_facts(embeddings: ClassEmbeddings) -> dict[str, Any]:
+    """What class embeddings are, as :meth:`OpenVocabularyModel.vocabulary_facts` says it."""
+    return dict(
+        vocabulary=embeddings.name,
+        num_classes=len(embeddings),
+        templates=embeddings.templates,
+        normalization=embeddings.normalization,
+        synonyms=embeddings.synonyms,
+        model=embeddings.model,
+    )
+
+
+def check_finite_scores(scores: Tensor, img_path: object) -> None:
+    """Refuse scores of an image that are not finite.
+
+    Raises:
+        ValueError: If one of them is not; names the image.
+    """
+    # A sum needs no mask of the size of the scores, and is finite if they are: they lie in [0, 1] or not far from it.
+    if scores.numel() and not scores.sum().isfinite():
+        raise ValueError(f"{img_path}: the model's scores are not finite: are its weights? Has the training diverged?")
+
+
+def class_names(sample: Mapping[str, Any], dataset_meta: Mapping[str, Any] | None) -> Sequence[str]:
+    """Names of the labels of a segmentation: its own, or else the data set's.
+
+    Args:
+        sample: Data sample or dict.
+        dataset_meta: Metainfo of the data set.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    names = sample.get("vocabulary_classes", None) or (dataset_meta or {}).get("classes")
+    if not names:
+        raise ValueError(
+            f"{sample.get('img_path', None)}: the prediction has no vocabulary_classes and the data set no classes: "
+            "nobody knows what its labels are called; give dataset.metainfo=dict(classes=...)"
+        )
+    return names
+
+
+def instance_names(instances: Any, dataset_meta: Mapping[str, Any] | None) -> tuple[list[str], list[bool | None]]:
+    """Names of detections or annotated objects, and which are of novel classes; their own, or else the data set's.
+
+    Args:
+        instances: ``InstanceData`` or dict with ``labels`` (N,), perhaps ``label_names`` and ``is_novel``.
+        dataset_meta: Metainfo of the data set, perhaps with ``classes`` and ``novel_classes``.
+
+    Returns:
+        N names, and N flags, None where unknown.
+
+    Raises:
+        ValueError: If there are no names.
+    """
+    meta = dataset_meta or {}
+    labels = instances["labels"].tolist()
+    names = instances.get("label_names", None)
+    if names is None and labels and not meta.get("classes"):
+        raise ValueError(
+            "the detections have no label_names and the data set no classes: nobody knows what their labels are "
+            "called; give dataset.metainfo=dict(classes=...)"
+        )
+    names = [meta["classes"][label] for label in labels] if names is None else list(names)
+    if "is_novel" in instances:
+        return names, instances["is_novel"].tolist()
+    novel = meta.get("novel_classes")
+    return names, [None if novel is None else name in novel for name in names]
