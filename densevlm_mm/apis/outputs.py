@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import HOOKS, METRICS
 
 from densevlm_mm.apis.components import component_class
-from densevlm_mm.engine.hooks.test_pictures import TestPictures
+from densevlm_mm.engine.hooks.picture_hook import PictureHook
 from densevlm_mm.evaluation.class_table import WritesClassTable
 
 # Our hooks that take the place of mmdet's and mmseg's, and the modules that register them.
@@ -31,7 +31,7 @@ def enable_outputs(cfg: Config, out: str) -> None:
     Raises:
         ValueError: If the config's evaluator cannot write that.
     """
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
+    evaluators = list(cfg.test_evaluator) if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
     scope, suffix = cfg.get("default_scope"), Path(out).suffix
     with_table = [e for e in evaluators if _is_a(component_class(cfg, METRICS, e), WritesClassTable)]
     if suffix in (".pkl", ".pickle"):
@@ -91,7 +91,7 @@ def enable_show(cfg: Config, show_dir: str | None, show: bool = False, wait_time
         hook.update(show=True, wait_time=wait_time)
     if show_dir is None:
         return
-    if scope == "mmseg" and not _is_a(kind, TestPictures):  # a user's own hook, like mmseg's
+    if scope == "mmseg" and not _is_a(kind, PictureHook):  # a user's own hook, like mmseg's
         cfg.visualizer["save_dir"] = show_dir
     else:
         hook["test_out_dir"] = show_dir

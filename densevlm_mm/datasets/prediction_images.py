@@ -55,6 +55,8 @@ class PredictionImageDataset(BaseDataset):
         path = info["img_path"]
         try:
             return self.pipeline(info)
+        except FileNotFoundError:
+            reason = "there is no such file" + (", only a link to it" if Path(path).is_symlink() else "")
         except (OSError, ValueError) as error:
             reason = str(error)
         except Exception as error:  # whatever a decoder or transform makes of a strange file, the others go on

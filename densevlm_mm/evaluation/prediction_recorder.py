@@ -65,11 +65,10 @@ class PredictionRecorder(BaseMetric):
             record: dict[str, Any] = dict(img_path=sample["img_path"])
             if "unreadable" in sample:
                 record["reason"] = sample["unreadable"]
-                print_log(f"skipped {record['img_path']}: {record['reason']}", "current", logging.WARNING)
+                _tell(f"skipped {_located(record)}")
             else:
                 record |= self._predictions(sample)
-                line = f"{sample.get('output_name') or record['img_path']}: {_summary(record)}"
-                MMLogger.get_current_instance().info(line, extra=dict(for_console=True))
+                _tell(f"{sample.get('output_name') or record['img_path']}: {_summary(record)}")
             self._write(record)
 
     def _predictions(self, sample: dict) -> dict[str, Any]:
@@ -183,7 +182,7 @@ class PredictionRecorder(BaseMetric):
     def _report_skipped(self, skipped: Sequence[dict[str, Any]], total: int) -> None:
         path = self.out_dir / "skipped.json"
         write_json(path, skipped)
-        lines = [f"  {record['img_path']}: {record['reason']}" for record in skipped[:_SHOWN]]
+        lines = [f"  {_located(record)}" for record in skipped[:_SHOWN]]
         lines += [f"  and {len(skipped) - _SHOWN} more"] if len(skipped) > _SHOWN else []
         summary = f"{len(skipped)} of {total} images could not be read and have no prediction, see {path}:"
         print_log("\n".join([summary, *lines]), "current", logging.WARNING)
@@ -202,6 +201,11 @@ def _summary(record: dict[str, Any]) -> str:
     else:
         words = [f"{entry['name']} {100 * entry['share']:.0f}%" for entry in record.get("segments", ())]
     return ", ".join(words[:_SHOWN] + ([f"+{len(words) - _SHOWN} more"] if len(words) > _SHOWN else [])) or "nothing"
+
+
+def _located(record: dict[str, Any]) -> str:
+    path, reason = record["img_path"], record["reason"]
+    return reason if path in reason else f"{path}: {reason}"
 
 
 def _tell(message: str) -> None:

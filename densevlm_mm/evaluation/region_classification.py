@@ -155,9 +155,8 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
         )
         self.num_regions = len(regions["labels"])
         print_log(_report(metrics), "current")
-        columns = dict(
-            name=names, is_thing=self._is_thing(), num_regions=np.bincount(regions["labels"], minlength=len(names))
-        )
+        counts = np.bincount(regions["labels"], minlength=len(names))
+        columns: dict[str, Any] = dict(name=names, is_thing=self._is_thing(), num_regions=counts)
         self.write_class_table(metrics, columns | table)
         return metrics
 

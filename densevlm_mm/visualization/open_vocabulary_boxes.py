@@ -3,6 +3,7 @@
 Not imported by ``densevlm_mm.visualization``, since pretraining needs no mmdet.
 """
 
+import warnings
 from typing import Any
 
 import cv2
@@ -75,7 +76,9 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
         instances.label_names = [
             f"{name} (novel)" if novel else name for name, novel in zip(names, is_novel, strict=True)
         ]
-        return super()._draw_instances(image, instances, classes, palette)
+        with warnings.catch_warnings():  # which mmengine has for every box that ends at the image's border
+            warnings.filterwarnings("ignore", message=".* is out of bounds")
+            return super()._draw_instances(image, instances, classes, palette)
 
     def draw_texts(self, texts: str, positions: Any, font_sizes: int, **options: Any) -> "OpenVocabularyDetVisualizer":
         """Write names of boxes; mmdet makes those of small boxes too small to read."""

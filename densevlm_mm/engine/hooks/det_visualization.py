@@ -13,11 +13,11 @@ from mmdet.registry import HOOKS
 from mmdet.structures import DetDataSample
 from mmengine.runner import Runner
 
-from densevlm_mm.engine.hooks.test_pictures import TestPictures
+from densevlm_mm.engine.hooks.picture_hook import PictureHook
 
 
 @HOOKS.register_module()
-class NamedDetVisualizationHook(TestPictures, DetVisualizationHook):
+class NamedDetVisualizationHook(PictureHook, DetVisualizationHook):
     """mmdet's hook, whose pictures of a test are named apart and come from every process.
 
     mmdet names them by the images' file names alone, whatever their folders, draws in the main process only, so that of

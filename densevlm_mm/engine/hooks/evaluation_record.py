@@ -169,9 +169,9 @@ def _canvas(steps: list[Any], model: nn.Module) -> str | None:
 
 def _image_interpolation(steps: list[Any]) -> str | None:
     for step in steps:
-        resize = step if hasattr(step, "interpolation") else getattr(step, "resize", None)  # mmseg wraps mmcv's
-        if hasattr(resize, "interpolation"):
-            return _with_antialias(resize.interpolation, getattr(resize, "antialias", False))
+        for resize in (step, getattr(step, "resize", None)):  # mmseg's ResizeShortestEdge holds mmcv's Resize
+            if (interpolation := getattr(resize, "interpolation", None)) is not None:
+                return _with_antialias(interpolation, getattr(resize, "antialias", False))
     return None
 
 

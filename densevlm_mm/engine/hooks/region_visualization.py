@@ -8,20 +8,20 @@ import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from densevlm_mm.engine.hooks.test_pictures import TestPictures
+from densevlm_mm.engine.hooks.picture_hook import PictureHook
 from densevlm_mm.registry import HOOKS
 from densevlm_mm.structures import RegionDataSample
 from densevlm_mm.visualization import draw_region_predictions
 
 
 @HOOKS.register_module()
-class RegionVisualizationHook(TestPictures):
+class RegionVisualizationHook(PictureHook):
     """Draw the classified regions of tested images; ``tools/test.py --show-dir DIR`` switches it on.
 
     Args:
         max_images: Most pictures a process; ``None`` draws all.
         size: Longer side of a picture in pixels.
-        **options: Those of :class:`TestPictures`: ``draw``, ``test_out_dir``, ``show``, ``wait_time``.
+        **options: Those of :class:`PictureHook`: ``draw``, ``test_out_dir``, ``show``, ``wait_time``.
     """
 
     def __init__(self, max_images: int | None = None, size: int = 512, **options: Any) -> None:

@@ -12,12 +12,12 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
-from densevlm_mm.engine.hooks.test_pictures import TestPictures, read_drawn_image
+from densevlm_mm.engine.hooks.picture_hook import PictureHook, read_drawn_image
 from densevlm_mm.output_names import flat_name
 
 
 @HOOKS.register_module()
-class LegendSegVisualizationHook(TestPictures):
+class LegendSegVisualizationHook(PictureHook):
     """Draw segmented images by the runner's visualizer; ``tools/test.py --show-dir DIR`` switches it on.
 
     Unlike mmseg's ``SegVisualizationHook`` it draws every image of a test, not one in 50, those of every process, and a
@@ -26,7 +26,7 @@ class LegendSegVisualizationHook(TestPictures):
 
     Args:
         interval: Draw the images of one batch in so many.
-        **options: Those of :class:`TestPictures`.
+        **options: Those of :class:`PictureHook`.
     """
 
     def __init__(self, interval: int = 1, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the hooks that draw tested images share."""
+"""What the hooks that draw tested images have in common."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from densevlm_mm.files import atomic_write
 from densevlm_mm.output_names import OutputFolder
 
 
-class TestPictures(Hook):
+class PictureHook(Hook):
     """Write one picture for every tested image, in the process that tested it, whole or not at all.
 
     Pictures are called after the image's place in the data set, see :func:`densevlm_mm.output_names.output_names`.
@@ -30,7 +30,6 @@ class TestPictures(Hook):
         backend_args: Arguments of mmengine's file backend, to read the images.
     """
 
-    __test__ = False  # no test case, whatever pytest thinks of the name
     _folder: OutputFolder | None = None
 
     def __init__(
