@@ -11,11 +11,11 @@ from densevlm_mm.registry import DATASETS
 
 
 class UnreadableImage(NamedTuple):
-    """What takes a sample's place when an image cannot be read or prepared; a batch of one has lists of one.
+    """What takes a sample's place when an image cannot be read or prepared.
 
     Args:
-        img_path: The image.
-        reason: Why, in one line.
+        img_path: The image; in a batch, a tuple of one.
+        reason: Why, in one line; in a batch likewise.
     """
 
     img_path: Any
