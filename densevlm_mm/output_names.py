@@ -25,7 +25,7 @@ _HOSTILE = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|clock\$|com[0-9¹²³]|lpt[0-9¹²³])(?=\.|$)", re.IGNORECASE)
 
 
-def output_names(paths: Sequence[str], root: str = "") -> list[str]:
+def output_names(paths: Sequence[str], root: str | None = None) -> list[str]:
     """Name the results of images.
 
     A name is the path below ``root``, or all of it for an image elsewhere, without suffix. Where several images would
@@ -34,7 +34,7 @@ def output_names(paths: Sequence[str], root: str = "") -> list[str]:
 
     Args:
         paths: Different paths or URIs of images.
-        root: Folder that the user named.
+        root: Folder that the user named; None: the deepest one that holds all images.
 
     Returns:
         Relative names with ``/``, without suffix, different also in a file system that ignores case and Unicode's
@@ -49,6 +49,7 @@ def output_names(paths: Sequence[str], root: str = "") -> list[str]:
     """
     if len(set(paths)) < len(paths):
         raise ValueError(f"{Counter(paths).most_common(1)[0][0]} is listed twice: each image has one name")
+    root = common_root([os.path.dirname(path) for path in paths]) if root is None else root
     whole = [_relative(path, root) for path in paths]
     without_suffix = [(*parts[:-1], PurePosixPath(parts[-1]).stem) for parts in whole]
     with_digest = [
@@ -96,8 +97,7 @@ class OutputFolder:
         return self.folder.joinpath(*parts[:-1], parts[-1] + suffix)
 
     def _stem(self, img_path: str) -> str:
-        (whole,) = output_names([img_path])
-        stem = PurePosixPath(whole).name
+        stem = PurePosixPath(*output_names([img_path])).name
         other = self._stems.setdefault(_folded(stem), img_path)
         if other != img_path:
             raise ValueError(
@@ -108,7 +108,9 @@ class OutputFolder:
 
 
 def common_root(folders: Sequence[str]) -> str:
-    """The deepest folder that holds all of these; empty if none does (drives of Windows)."""
+    """The deepest folder that holds all of these; empty if none does (URIs, drives of Windows)."""
+    if any("://" in folder for folder in folders):
+        return ""
     try:
         return os.path.commonpath([os.path.abspath(folder) for folder in folders])
     except ValueError:

@@ -23,6 +23,12 @@ def test_names_are_the_paths_below_the_folder(paths: list[str], names: list[str]
     assert output_names(paths, "d") == names
 
 
+def test_names_of_images_here_and_there_are_below_the_folder_that_holds_them_all() -> None:
+    assert output_names(["a/x.jpg", "b/x.jpg", "c/x.png", "y.jpg"]) == ["a/x", "b/x", "c/x", "y"]
+    assert output_names(["deep/down/x.jpg"]) == ["x"]
+    assert output_names(["s3://a/x.jpg", "s3://b/x.jpg"]) == ["s3_/a/x", "s3_/b/x"]
+
+
 HOSTILE = [
     "a:b.jpg",
     "a_b.jpg",
