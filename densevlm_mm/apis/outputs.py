@@ -59,6 +59,7 @@ def _write_label_maps(cfg: Config, evaluators: list[Any], folder: str) -> None:
             evaluator["output_dir"] = folder
             return
     # mmseg's IoUMetric calls label maps as the image files, whatever their folders, and takes the folder away.
+    _add_import(cfg, "densevlm_mm.segmentation")
     writer = dict(type="mmseg.OpenVocabularyIoUMetric", output_dir=folder, format_only=True, train_vocabulary=None)
     cfg.test_evaluator = [*evaluators, writer]
 
@@ -83,7 +84,7 @@ def enable_show(cfg: Config, show_dir: str | None, show: bool = False, wait_time
     scope, kind = cfg.get("default_scope"), component_class(cfg, HOOKS, hook)
     if scope in _PICTURE_HOOKS and kind is not None and kind.__module__.startswith(f"{scope}."):
         module, hook["type"] = _PICTURE_HOOKS[scope]
-        import_module(module)
+        _add_import(cfg, module)
         kind = component_class(cfg, HOOKS, hook)
     add_hook(cfg, "output_names", "densevlm_mm.OutputNameHook")
     hook["draw"] = True
@@ -95,6 +96,14 @@ def enable_show(cfg: Config, show_dir: str | None, show: bool = False, wait_time
         cfg.visualizer["save_dir"] = show_dir
     else:
         hook["test_out_dir"] = show_dir
+
+
+def _add_import(cfg: Config, module: str) -> None:
+    """Import a module, here and wherever the dumped config is read again."""
+    import_module(module)
+    imports = cfg.setdefault("custom_imports", ConfigDict(imports=[], allow_failed_imports=False))
+    listed = [imports["imports"]] if isinstance(imports["imports"], str) else list(imports["imports"])
+    imports["imports"] = [*listed, *(() if module in listed else (module,))]
 
 
 def add_hook(cfg: Config, name: str, kind: str) -> ConfigDict:
@@ -113,6 +122,7 @@ def add_hook(cfg: Config, name: str, kind: str) -> ConfigDict:
     for hook in [*defaults.values(), *(cfg.get("custom_hooks") or ())]:
         if hook and str(hook["type"]).rpartition(".")[2] == wanted:
             return hook
+    _add_import(cfg, "densevlm_mm")
     defaults[name] = ConfigDict(type=kind)
     return defaults[name]
 

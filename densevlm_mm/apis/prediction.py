@@ -1,7 +1,6 @@
 """An experiment that predicts on a user's images."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from logging import WARNING
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,8 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, TRANSFORMS
 
 from densevlm_mm.apis.components import component_class
+from densevlm_mm.apis.image_listing import list_images
 from densevlm_mm.apis.outputs import enable_show, innermost_dataset
-from densevlm_mm.datasets.unlabeled_images import IMAGE_EXTENSIONS
-from densevlm_mm.output_names import common_root
 from densevlm_mm.tables import write_json
 
 DEFAULT_SCORE_THR = 0.3
@@ -24,9 +22,9 @@ def predict_on_images(cfg: Config, images: Sequence[str], out_dir: str, score_th
     """Let the test run of an experiment read images without annotations, and write predictions instead of figures.
 
     Written are ``out_dir/predictions.json`` and ``pictures/``, a segmentor's ``label_maps/`` too, see
-    :class:`~densevlm_mm.evaluation.PredictionRecorder`. Results are named by the path below the folder that was given;
-    of several folders or files, below the folder that holds them all. ``out_dir/images.json`` lists what is read. One
-    image is read at a time; one that cannot be read is skipped and listed. The console is quiet.
+    :class:`~densevlm_mm.evaluation.PredictionRecorder`. Results are named by the path below the folder that was given,
+    see :func:`list_images`; ``out_dir/images.json`` lists what is read. One image is read at a time; one that cannot be
+    read is skipped and listed. The console is quiet.
 
     Args:
         cfg: The experiment of a detector or segmentor, changed in place.
@@ -46,10 +44,9 @@ def predict_on_images(cfg: Config, images: Sequence[str], out_dir: str, score_th
     score_thr = DEFAULT_SCORE_THR if score_thr is None else score_thr
     if not 0 <= score_thr <= 1:
         raise ValueError(f"the score threshold is a number in [0, 1], not {score_thr}")
-    listed = _listed_images(images, out_dir)
-    root = images[0] if len(images) == 1 and Path(images[0]).is_dir() else common_root(_parents(images))
+    listed = list_images(images, out_dir)
     listing = Path(out_dir) / "images.json"
-    write_json(listing, dict(root=root, images=listed))
+    write_json(listing, listed)
     cfg.test_dataloader = ConfigDict(
         {key: value for key, value in cfg.test_dataloader.items() if key not in ("batch_sampler", "collate_fn")},
         batch_size=1,
@@ -69,35 +66,6 @@ def predict_on_images(cfg: Config, images: Sequence[str], out_dir: str, score_th
     if cfg.default_scope == "mmdet":
         cfg.default_hooks.visualization.score_thr = score_thr
     cfg.default_hooks.pop("evaluation_record", None)  # there are no figures
-
-
-def _listed_images(items: Sequence[str], out_dir: str) -> list[str]:
-    """Paths as they were given, each file once."""
-    results = Path(out_dir).absolute()
-    found: dict[str, str] = {}
-    for item in items:
-        for path in _image_files(Path(item), results):
-            found.setdefault(os.path.abspath(path), str(path))
-    if not found:
-        raise ValueError(f"no image in {', '.join(items)}; known endings: {', '.join(IMAGE_EXTENSIONS)}")
-    return list(found.values())
-
-
-def _image_files(path: Path, results: Path) -> Iterator[Path]:
-    if path.is_dir():
-        for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_EXTENSIONS):
-            # A broken link is listed, to be reported; a folder or a pipe with such a name is no image.
-            is_image = file.is_file() or (file.is_symlink() and not file.exists())
-            if is_image and not file.absolute().is_relative_to(results):
-                yield file
-    elif path.is_file():
-        yield path
-    else:
-        raise FileNotFoundError(f"there is no image or folder {path}.")
-
-
-def _parents(items: Sequence[str]) -> list[str]:
-    return [os.path.dirname(os.path.abspath(item)) for item in items]
 
 
 def _pipeline_without_annotations(cfg: Config) -> list[Any]:

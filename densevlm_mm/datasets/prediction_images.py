@@ -30,7 +30,7 @@ class PredictionImageDataset(BaseDataset):
     goes on. Load with ``batch_size=1``: photographs have different sizes.
 
     Args:
-        source: JSON with ``images``, a list of paths, and ``root``, the folder that results are named below.
+        source: JSON, a list with ``img_path`` and ``rel_path``, which results are named after, of each image.
         pipeline: Transforms of a test, without those that read annotations.
         metainfo: ``classes`` of a model whose predictions carry no names.
 
@@ -44,10 +44,9 @@ class PredictionImageDataset(BaseDataset):
         super().__init__(ann_file=source, metainfo=metainfo, pipeline=list(pipeline), test_mode=True)
 
     def load_data_list(self) -> list[dict]:
-        """List the images: dicts with ``img_path`` and ``img_id``."""
+        """List the images: dicts with ``img_path``, ``rel_path`` and ``img_id``."""
         listing = json.loads(Path(self.ann_file).read_text(encoding="utf-8"))
-        self.data_prefix = dict(img=listing["root"])
-        return [dict(img_path=path, img_id=index) for index, path in enumerate(listing["images"])]
+        return [dict(image, img_id=index) for index, image in enumerate(listing)]
 
     def __getitem__(self, idx: int) -> Any:
         """Sample of the pipeline, or an :class:`UnreadableImage`."""

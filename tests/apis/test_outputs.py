@@ -99,6 +99,8 @@ def test_pictures_of_every_family_go_into_the_folder_and_are_named_apart(scope: 
     assert (shown.draw, shown.test_out_dir) == (True, "pictures")
     assert component_class(cfg, HOOKS, shown).__name__ == expected  # type: ignore[union-attr]
     assert cfg.default_hooks.output_names.type == "densevlm_mm.OutputNameHook"
+    assert "densevlm_mm" in cfg.custom_imports.imports  # so that the config that the run dumps can be run again
+    assert ("densevlm_mm.segmentation" in cfg.custom_imports.imports) == (hook == "SegVisualizationHook")
 
 
 def test_a_users_own_hook_stays() -> None:

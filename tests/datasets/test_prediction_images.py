@@ -24,13 +24,13 @@ def dataset(tmp_path: Path) -> PredictionImageDataset:
     (tmp_path / "link.jpg").symlink_to("nowhere")
     names = ["good.png", "thin.png", "text.jpg", "link.jpg", "gone.jpg"]
     listing = tmp_path / "images.json"
-    listing.write_text(json.dumps(dict(root=str(tmp_path), images=[str(tmp_path / name) for name in names])))
+    listing.write_text(json.dumps([dict(img_path=str(tmp_path / name), rel_path=f"day/{name}") for name in names]))
     return PredictionImageDataset(str(listing), [dict(type="densevlm_mm.LoadImage"), thin_images_fail])
 
 
-def test_a_readable_image_goes_through_the_pipeline(dataset: PredictionImageDataset, tmp_path: Path) -> None:
+def test_a_readable_image_goes_through_the_pipeline(dataset: PredictionImageDataset) -> None:
     assert len(dataset) == 5
-    assert dataset.data_prefix["img"] == str(tmp_path)  # what results are named below
+    assert dataset.get_data_info(0)["rel_path"] == "day/good.png"
     np.testing.assert_array_equal(dataset[0]["img"], np.zeros((3, 4, 3)))
 
 

@@ -43,13 +43,16 @@ class OutputNameHook(Hook):
 
 
 def dataset_output_names(dataset: Any) -> dict[str, str]:
-    """Names of the results of all images of a data set, by ``img_path``; none for one that does not list its images."""
+    """Names of the results of all images of a data set, by ``img_path``; none for one that does not list its images.
+
+    They follow ``rel_path`` of an image's data, if it has that, or else ``img_path`` below the folder of images.
+    """
     parts = list(_listing_parts(dataset))
     folders = list(dict.fromkeys(_image_folder(part) for part in parts))
     root = folders[0] if len(folders) == 1 else common_root(folders)
-    paths = [part.get_data_info(index).get("img_path") for part in parts for index in range(len(part))]
-    listed = list(dict.fromkeys(str(path) for path in paths if path is not None))
-    return dict(zip(listed, output_names(listed, root), strict=True))
+    infos = [part.get_data_info(index) for part in parts for index in range(len(part))]
+    named_after = {str(info["img_path"]): str(info.get("rel_path", info["img_path"])) for info in infos}
+    return dict(zip(named_after, output_names(list(named_after.values()), root), strict=True))
 
 
 def _listing_parts(dataset: Any) -> Iterator[Any]:

@@ -29,7 +29,8 @@ def test_unreadable_images_are_listed_and_the_others_predicted_on(tmp_path: Path
         Image.new("RGB", (9, 7)).save(tmp_path / name)
     (tmp_path / names[1]).write_bytes((tmp_path / names[1]).read_bytes()[:20])
     paths = [str(tmp_path / name) for name in names]
-    (tmp_path / "images.json").write_text(json.dumps(dict(root=str(tmp_path), images=paths)))
+    listing = [dict(img_path=path, rel_path=name) for path, name in zip(paths, names, strict=True)]
+    (tmp_path / "images.json").write_text(json.dumps(listing))
     pipeline = [
         dict(type="LoadImage"),
         dict(type="PackRegionInputs", meta_keys=("img_path", "ori_shape")),
