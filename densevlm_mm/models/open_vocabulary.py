@@ -7,6 +7,7 @@ with, augmented and drawn.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from mmengine.config import ConfigDict
 from torch import Tensor
 
@@ -70,15 +71,20 @@ def embedding_facts(embeddings: ClassEmbeddings) -> dict[str, Any]:
     )
 
 
-def check_finite_scores(scores: Tensor, img_path: object) -> None:
-    """Refuse scores of an image that are not finite.
+def check_finite_scores(scores: Tensor, img_path: object, what: str = "scores") -> None:
+    """Refuse scores, or features, of an image that are not finite.
+
+    Args:
+        scores: Of any shape.
+        img_path: The image, for the error.
+        what: What they are called there.
 
     Raises:
-        ValueError: If one of them is not; names the image.
+        ValueError: If one of them is not finite; names the image.
     """
     # A sum needs no mask of the size of the scores, and is finite if they are: they lie in [0, 1] or not far from it.
-    if scores.numel() and not scores.sum().isfinite():
-        raise ValueError(f"{img_path}: the model's scores are not finite: are its weights? Has the training diverged?")
+    if not scores.sum(dtype=torch.float32).isfinite():
+        raise ValueError(f"{img_path}: the model's {what} are not finite: are its weights? Has the training diverged?")
 
 
 def class_names(sample: Mapping[str, Any], dataset_meta: Mapping[str, Any] | None) -> Sequence[str]:

@@ -7,6 +7,8 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from densevlm_mm.models.open_vocabulary import check_finite_scores
+
 # B images, D embedding size; h, w the grid of patches.
 
 
@@ -51,9 +53,15 @@ class FViT(TwoStageDetector):
         Returns:
             The data samples with ``pred_instances``: ``bboxes``, ``scores``, ``labels``, the classes' ``label_names``,
             ``is_novel``, and ``masks`` where there is a mask head.
+
+        Raises:
+            ValueError: If features or scores of an image are not finite.
         """
         maps, dense = self.backbone.forward_with_dense(batch_inputs)
         x = self._pyramid(maps)
+        for index, sample in enumerate(batch_data_samples):
+            for level in (*x, dense):  # of NaN the RPN makes no proposal, and the image has nothing in it
+                check_finite_scores(level[index], sample.get("img_path", None), "features")
         if batch_data_samples[0].get("proposals", None) is None:
             proposals = self.rpn_head.predict(x, batch_data_samples, rescale=False)
         else:

@@ -11,6 +11,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from densevlm_mm.models.open_vocabulary import check_finite_scores
 from densevlm_mm.models.segmentors.prompted_classes import PromptedClasses
 
 # B images, T classes, P prompts, D embedding size; h x w the grid of patches.
@@ -149,7 +150,7 @@ class CATSeg(BaseSegmentor):
             (mean sigmoid scores, not logits), and the metainfo ``vocabulary_classes``, the names of the labels.
 
         Raises:
-            ValueError: if the images are padded.
+            ValueError: if the images are padded, or a score is not finite.
         """
         for sample in data_samples or ():
             if any(any(sample.metainfo.get(key, ())) for key in ("padding_size", "img_padding_size")):
@@ -187,6 +188,7 @@ class CATSeg(BaseSegmentor):
         return _resize(self.encode_decode(view, text).float(), (size, size)).sigmoid()
 
     def _write_prediction(self, sample: SegDataSample, scores_THW: Tensor) -> None:
+        check_finite_scores(scores_THW, sample.get("img_path", None))
         if sample.metainfo.get("flip"):
             axis = {"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]]
             scores_THW = scores_THW.flip(axis)

@@ -10,6 +10,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from densevlm_mm.models.open_vocabulary import check_finite_scores
 from densevlm_mm.models.segmentors.san_weights import load_clip_image_tower
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
 
@@ -171,9 +172,13 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         Returns:
             The data samples with ``pred_sem_seg`` (labels of the test vocabulary), ``seg_logits``, and the names of
             the classes in the meta information ``vocabulary_classes``.
+
+        Raises:
+            ValueError: If a score is not finite.
         """
         results = super().predict(inputs, data_samples)
         for result in results:
+            check_finite_scores(result.seg_logits.data, result.get("img_path", None))
             result.set_metainfo(dict(vocabulary_classes=self.text_encoder.test_classes))
         return results
 

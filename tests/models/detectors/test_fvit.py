@@ -44,6 +44,16 @@ def total(losses: dict) -> torch.Tensor:
     return sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if "loss" in k)
 
 
+def test_features_that_are_not_finite_are_an_error_with_the_image(build) -> None:
+    """mmdet would find nothing in it, and say nothing."""
+    detector, of = build().eval(), samples([], [])
+    x = images(2, 3, 64, 64)
+    x[1] = torch.nan
+    of[1].set_metainfo(dict(img_path="day/1.jpg"))
+    with pytest.raises(ValueError, match=r"day/1\.jpg: the model's features are not finite"), torch.no_grad():
+        detector(x, of, mode="predict")
+
+
 @pytest.mark.parametrize(
     ("boxes", "shape"),
     [
