@@ -11,7 +11,9 @@ from densevlm_mm.registry import RUNNERS
 
 @RUNNERS.register_module()
 class QuietRunner(Runner):
-    """mmengine's runner, whose console shows warnings and messages that are meant for it; the log file has everything.
+    """mmengine's runner, whose console shows the log's warnings and messages that are meant for it.
+
+    The log file has everything, with the warnings of Python's packages, which are kept off the console too.
 
     Example:
         >>> cfg.runner_type = 'densevlm_mm.QuietRunner'
@@ -27,6 +29,10 @@ class QuietRunner(Runner):
                 handler.addFilter(_ForConsole(max(handler.level, logging.WARNING)))
                 handler.setLevel(logging.INFO)
                 handler.setFormatter(_Plain(handler.formatter))
+        logging.captureWarnings(True)
+        python_warnings = logging.getLogger("py.warnings")
+        python_warnings.propagate = False
+        python_warnings.handlers = [each for each in logger.handlers if isinstance(each, logging.FileHandler)]
         return logger
 
 
