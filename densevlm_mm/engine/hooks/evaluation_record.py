@@ -159,6 +159,8 @@ def _canvas(steps: list[Any], model: nn.Module) -> str | None:
             words.append(f"{type(step).__name__}({shown})")
     divisor = getattr(getattr(model, "data_preprocessor", None), "pad_size_divisor", 1)
     words += [f"padded to multiples of {divisor}"] if divisor and divisor > 1 else []
+    if (side := getattr(model, "input_size", None)) is not None:  # CAT-Seg resizes every view
+        words.append(f"views of {side}")
     inference = getattr(model, "test_cfg", None)
     if isinstance(inference, Mapping) and "mode" in inference:
         words.append(
