@@ -26,10 +26,11 @@ _GEOMETRY = ("size", "scale", "scales", "keep_ratio", "max_size", "crop_size")
 class EvaluationRecordHook(Hook):
     """Say at the end of every evaluation what the figures are of, on one line of the log and in the JSON files.
 
-    The record has ``checkpoint``, ``alpha`` of the weight ensemble, ``encoder``, ``classes`` (vocabulary, templates,
-    normalization, text model), ``canvas`` (how images are resized, padded and cut), ``image_interpolation``,
-    ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as there is such a thing. It stands under
-    ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in ``<time>.json`` of a test's log.
+    The record has ``checkpoint``, ``alpha`` of the weight ensemble, ``encoder``, ``data`` (annotation file or folder of
+    images), ``classes`` (vocabulary, templates, normalization, text model), ``canvas`` (how images are resized, padded
+    and cut), ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as there is
+    such a thing. It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in
+    ``<time>.json`` of a test's log.
 
     Args:
         out_file: JSON to write ``metrics`` and ``evaluation`` of a test to, for metrics without a per-class table.
@@ -89,6 +90,7 @@ def evaluation_record(runner: Runner, dataset: Any) -> dict[str, Any]:
         checkpoint=_checkpoint(runner, model),
         alpha=_alpha(runner),
         encoder=_encoder_name(model),
+        data=_data(_innermost(dataset)),
         classes=model.vocabulary_facts() if hasattr(model, "vocabulary_facts") else None,
         canvas=_canvas(steps, model),
         image_interpolation=_image_interpolation(steps),
@@ -116,6 +118,11 @@ def _checkpoint(runner: Runner, model: nn.Module) -> str | None:
         return str(runner._load_from)
     encoder = _encoder(model)
     return str(encoder.checkpoint) if encoder is not None and encoder.checkpoint else None
+
+
+def _data(dataset: Any) -> str | None:
+    prefix = getattr(dataset, "data_prefix", {})
+    return getattr(dataset, "ann_file", None) or prefix.get("img") or prefix.get("img_path") or None
 
 
 def _alpha(runner: Runner) -> float | None:

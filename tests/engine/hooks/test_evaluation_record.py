@@ -93,6 +93,7 @@ def test_log_and_files_say_what_the_figures_are_of(cfg: Config, tmp_path: Path) 
     runner.test()
     record = dict(
         checkpoint=str(tmp_path / "weights.pth"),
+        data=str(tmp_path),
         classes=dict(vocabulary="two", num_classes=2, templates="plain"),
         canvas="ResizeLongestSide(size=8), PadToSquare(size=(16, 16))",
         image_interpolation="bicubic, antialiased",
@@ -100,8 +101,8 @@ def test_log_and_files_say_what_the_figures_are_of(cfg: Config, tmp_path: Path) 
         num_regions=7,
     )
     assert lines[-1] == (
-        f"evaluated: checkpoint {tmp_path}/weights.pth; classes (vocabulary two, num_classes 2, templates plain); "
-        "canvas ResizeLongestSide(size=8), PadToSquare(size=(16, 16)); image_interpolation bicubic, antialiased; "
+        f"evaluated: checkpoint {tmp_path}/weights.pth; data {tmp_path}; classes (vocabulary two, "
+        "num_classes 2, templates plain); canvas ResizeLongestSide(size=8), PadToSquare(size=(16, 16)); image_interpolation bicubic, antialiased; "
         "num_images 2; num_regions 7"
     )
     assert json.loads((tmp_path / "table.json").read_text()) == dict(
