@@ -10,13 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 
 from densevlm_mm.vocabulary.source_literals import read_source_literal
 
 SYNONYM_RULES = ("all", "first", "joined")
+# What `Vocabulary.load` takes: a packaged name, a path, a list of names or of JSON entries, the thing itself.
+VocabularySource: TypeAlias = Union[str, Path, "Vocabulary", Sequence[str | dict[str, Any]]]
 
 
 def vocabulary_dir() -> Path:
@@ -162,16 +164,28 @@ class Vocabulary:
         )
 
     @classmethod
-    def load(cls, name_or_path: str | Path) -> "Vocabulary":
-        """Loads a packaged vocabulary by name, or a ``.json`` or ``.txt`` (one name a line) file.
+    def load(cls, source: VocabularySource) -> "Vocabulary":
+        """Loads a vocabulary from wherever a config or a user has it.
+
+        Args:
+            source: Name of a packaged vocabulary; path of a ``.json`` or ``.txt`` (one name a line) file; a list or
+                tuple of names, or of entries as the ``classes`` of a JSON file; or a vocabulary, returned as it is.
 
         Raises:
             FileNotFoundError: If a path is given that does not exist.
-            ValueError: If the name is not a packaged one or the file's content is wrong.
+            ValueError: If the name is not a packaged one, or the content of the file or list is wrong.
         """
-        path = Path(name_or_path)
+        if isinstance(source, Vocabulary):
+            return source
+        if isinstance(source, list | tuple):
+            return cls._from_entries(_preview(source), source)
+        if not isinstance(source, str | Path):
+            raise ValueError(
+                f"a vocabulary is a packaged name, a path ending in .json or .txt or a list of names, not {source!r}"
+            )
+        path = Path(source)
         if path.suffix not in (".json", ".txt"):
-            return _load_packaged(str(name_or_path))
+            return _load_packaged(str(source))
         if not path.is_file():
             raise FileNotFoundError(
                 f"vocabulary file {str(path)!r} does not exist; packaged: {packaged_vocabularies()}"
@@ -206,7 +220,7 @@ class Vocabulary:
         for index, raw in enumerate(entries):
             entry: dict[str, Any] = {"name": raw} if isinstance(raw, str) else raw
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-                raise ValueError(f"vocabulary {name!r}: class {index} has no name: {entry!r}")
+                raise ValueError(f"vocabulary {name!r}: class {index} has no name: {entry!r}; a name is text in quotes")
             if entry.get("isthing") not in (0, 1, None):
                 raise ValueError(
                     f"vocabulary {name!r}: isthing of {entry['name']!r} is {entry['isthing']!r}, not 0 or 1"
@@ -251,6 +265,12 @@ def names_sha256(names: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
+def _preview(entries: Sequence[Any]) -> str:
+    """What a vocabulary that came as a list is called: its first names."""
+    names = [str(entry.get("name")) if isinstance(entry, dict) else str(entry) for entry in entries[:3]]
+    return ", ".join(names) + (", ..." if len(entries) > 3 else "")
+
+
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
@@ -260,6 +280,7 @@ def _load_packaged(name: str) -> Vocabulary:
     path = vocabulary_dir() / f"{name}.json"
     if name not in packaged_vocabularies():
         raise ValueError(
-            f"unknown vocabulary {name!r}; packaged: {packaged_vocabularies()}, or give a path ending in .json or .txt"
+            f"unknown vocabulary {name!r}; packaged: {packaged_vocabularies()}, or give a path ending in .json or .txt "
+            "or a list of names"
         )
     return Vocabulary._from_file(path)

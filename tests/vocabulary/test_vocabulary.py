@@ -95,6 +95,40 @@ def test_wrong_classes_are_named(tmp_path: Path, classes: list, message: str) ->
         Vocabulary.load(write(tmp_path / "bad.json", {"classes": classes}))
 
 
+@pytest.mark.parametrize("names", [["boat", "delivery van, van"], ("boat", "delivery van, van")])
+def test_a_list_of_names_is_a_vocabulary(names: Any) -> None:
+    vocabulary = Vocabulary.load(names)
+    assert vocabulary.classes == ("boat", "delivery van, van")
+    assert vocabulary.synonyms == (("boat",), ("delivery van", "van"))
+    assert vocabulary.is_thing is None
+    assert vocabulary.name == "boat, delivery van, van"
+    assert Vocabulary.load(vocabulary) is vocabulary
+
+
+def test_a_list_may_hold_entries_as_a_json_file_does() -> None:
+    vocabulary = Vocabulary.load([{"name": "boat", "isthing": 1}, {"name": "sky", "isthing": 0, "synonyms": ["air"]}])
+    assert vocabulary.thing_mask.tolist() == [True, False]
+    assert vocabulary.synonyms == (("boat",), ("air",))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([], "holds no classes"),
+        (["boat", 3], r"'boat, 3': class 1 has no name: 3; a name is text in quotes"),
+        (["boat", ["car"]], r"class 1 has no name: \['car'\]"),
+        (["boat", "car", "cow", "sky", "Car"], r"'boat, car, cow, ...': 'Car' occurs twice, as class 1 and 4"),
+        (["boat", ""], "empty name"),
+        ({"name": "boat"}, "not {'name': 'boat'}"),
+        (7, "a list of names, not 7"),
+        (None, "a list of names, not None"),
+    ],
+)
+def test_wrong_lists_are_named(source: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.load(source)
+
+
 def test_the_same_name_may_be_thing_and_stuff(tmp_path: Path) -> None:
     classes = [{"name": "fruit", "isthing": 1}, {"name": "fruit", "isthing": 0}]
     assert len(Vocabulary.load(write(tmp_path / "both.json", {"classes": classes}))) == 2
