@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from densevlm_mm.vocabulary.vocabulary import Vocabulary, split_synonyms
+from densevlm_mm.vocabulary.names import split_synonyms
+from densevlm_mm.vocabulary.vocabulary import Vocabulary
 
 
 def normalized_names(names: Iterable[str]) -> set[str]:

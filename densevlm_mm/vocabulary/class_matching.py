@@ -1,4 +1,4 @@
-"""Finding named categories of one list among the classes of another."""
+"""Finding named categories of one list among the classes of another, however they are spelled."""
 
 import difflib
 from collections import defaultdict
@@ -6,7 +6,49 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from densevlm_mm.vocabulary.vocabulary import split_synonyms
+from densevlm_mm.vocabulary.names import normal_form, split_synonyms, without_brackets
+
+
+class ClassFinder:
+    """Looks names up among the classes of a list; names are compared in their normal form.
+
+    Args:
+        classes: K display names.
+        synonyms: The names of each class, the usual one first; default: the display names parted at their commas.
+
+    Example:
+        >>> ClassFinder(["alarm_clock", "building, edifice"]).find("Alarm Clock")
+        [0]
+    """
+
+    def __init__(self, classes: Sequence[str], synonyms: Sequence[Sequence[str]] | None = None) -> None:
+        self.classes = tuple(classes)
+        self._whole, self._first, self._any, self._bare = (defaultdict[str, list[int]](list) for _ in range(4))
+        for index, name in enumerate(self.classes):
+            names = split_synonyms(name) if synonyms is None else tuple(synonyms[index])
+            self._whole[normal_form(name)].append(index)
+            self._first[normal_form(names[0])].append(index)
+            for form in {normal_form(synonym) for synonym in names}:
+                self._any[form].append(index)
+                self._bare[without_brackets(form)].append(index)
+
+    def same(self, name: str) -> list[int]:
+        """Indices of the classes of this whole name."""
+        return list(self._whole.get(normal_form(name), ()))
+
+    def find(self, name: str) -> list[int]:
+        """Indices of the classes that have this whole name; else this first synonym; else any such synonym."""
+        form = normal_form(name)
+        return list(self._whole.get(form) or self._first.get(form) or self._any.get(form) or ())
+
+    def find_bare(self, name: str) -> list[int]:
+        """Those of `find`; else of the classes that add only something in brackets: ``crab``, ``crab_(animal)``."""
+        return self.find(name) or list(self._bare.get(normal_form(name), ()))
+
+    def close(self, name: str) -> list[str]:
+        """Up to three classes with a synonym that is spelled nearly so."""
+        forms = difflib.get_close_matches(normal_form(name), self._any, n=3)
+        return list(dict.fromkeys(self.classes[self._any[form][0]] for form in forms))
 
 
 def match_classes(
@@ -18,7 +60,7 @@ def match_classes(
     """Find every name among the classes: by the whole name, else by its first, else by any of its synonyms.
 
     Synonyms are separated by commas, the usual one first (``'dog, domestic dog'`` goes before ``'andiron, dog'``).
-    Case and outer blanks do not count.
+    Names are compared in their normal form, see :func:`~densevlm_mm.vocabulary.names.normal_form`.
 
     Args:
         names: Names to look up.
@@ -32,18 +74,12 @@ def match_classes(
     Raises:
         ValueError: If a name is unknown (says which classes are close), or fits several classes.
     """
-    whole, first, synonyms = defaultdict(list), defaultdict(list), defaultdict(list)
-    for index, name in enumerate(classes):
-        whole[_key(name)].append(index)
-        first[_key(split_synonyms(name)[0])].append(index)
-        for synonym in split_synonyms(name):
-            synonyms[_key(synonym)].append(index)
+    finder = ClassFinder(classes)
     found = []
     for position, name in enumerate(names):
-        key = _key(name)
-        candidates = whole.get(key) or first.get(key) or synonyms.get(key)
+        candidates = finder.find(name)
         if not candidates:
-            close = [classes[synonyms[close_key][0]] for close_key in difflib.get_close_matches(key, synonyms, n=3)]
+            close = finder.close(name)
             hint = f"; close to it: {', '.join(map(repr, close))}" if close else ""
             raise ValueError(f"{name!r} is not among the {len(classes)} classes{hint}")
         if len(candidates) > 1 and is_thing is not None and class_is_thing is not None:
@@ -53,7 +89,3 @@ def match_classes(
             raise ValueError(f"{name!r} fits {len(candidates)} classes {fitting}: say by isthing which one is meant")
         found.append(candidates[0])
     return found
-
-
-def _key(name: str) -> str:
-    return name.strip().lower()

@@ -145,7 +145,7 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON"):
         Vocabulary.load(broken)
     with pytest.raises(ValueError, match="expected"):
-        Vocabulary.load(write(tmp_path / "list.json", [1]))
+        Vocabulary.load(write(tmp_path / "number.json", 1))
 
 
 def test_a_changed_upstream_list_is_noticed(tmp_path: Path) -> None:
