@@ -53,6 +53,7 @@ def split_metainfo(classes: Sequence[str], novel: Sequence[str], source: str) ->
     Raises:
         ValueError: If a novel class is not among the classes, or is one of them twice.
     """
+    check_distinct(novel, f"{source}, novel classes")
     is_novel = novel_mask(classes, novel, source)
     return dict(
         classes=tuple(classes),
@@ -73,10 +74,9 @@ def novel_mask(classes: Sequence[str], novel: Sequence[str], source: str) -> lis
         C flags.
 
     Raises:
-        ValueError: If a novel class is not among the classes, or the list has one twice.
+        ValueError: If a novel class is not among the classes.
     """
     finder = ClassFinder(classes)
-    check_distinct(novel, f"{source}, novel classes")
     unknown = [name for name in novel if not finder.same(name)]
     if unknown:
         close = finder.close(unknown[0])
@@ -84,6 +84,39 @@ def novel_mask(classes: Sequence[str], novel: Sequence[str], source: str) -> lis
         raise ValueError(f"{source}: novel classes {unknown[:5]} are not among the {len(classes)} classes{hint}")
     forms = set(map(normal_form, novel))
     return [normal_form(name) in forms for name in classes]
+
+
+def untrained_classes(wanted: Vocabulary, trained: Vocabulary, novel: Sequence[str]) -> tuple[str, ...]:
+    """The classes of one vocabulary that a detector trained on another has not seen: held out there, or unknown.
+
+    A class is looked up by its whole name, then by each of its synonyms; the first that is found decides. What the
+    training vocabulary adds in brackets may be left out (``crab`` for ``crab_(animal)``).
+
+    Args:
+        wanted: What is to be detected.
+        trained: What the detector's training knew.
+        novel: The classes of ``trained`` that were held out.
+
+    Returns:
+        Names as ``wanted`` spells them, in its order.
+
+    Raises:
+        ValueError: If a name without brackets may be a trained class or one that was held out.
+    """
+    held_out = novel_mask(trained.classes, novel, f"vocabulary {trained.name!r}")
+    finder = ClassFinder(trained.classes, trained.synonyms)
+    untrained = []
+    for cls, synonyms in zip(wanted.classes, wanted.synonyms, strict=True):
+        found: list[int] = next(filter(None, map(finder.find_bare, (cls, *synonyms))), [])
+        if len({held_out[index] for index in found}) > 1:
+            meanings = ", ".join(
+                f"{trained.classes[index]!r} ({'held out from' if held_out[index] else 'seen in'} training)"
+                for index in found
+            )
+            raise ValueError(f"{cls!r} may be {meanings}: write the name of the one that is meant")
+        if not found or held_out[found[0]]:
+            untrained.append(cls)
+    return tuple(untrained)
 
 
 def check_split(metainfo: Mapping[str, Any], source: str) -> None:

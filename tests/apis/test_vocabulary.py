@@ -25,6 +25,13 @@ def test_detector_gets_other_columns_and_untrained_names_are_novel(names) -> Non
     assert head.novel_classes == ("cow", "fishing boat")  # cow is in the trained vocabulary, as a novel class
 
 
+@pytest.mark.parametrize("spellings", [["boat", "kite", "cow"], ["Boat", "KITE", "Cow"], ["boat.", "kite.", "cow."]])
+def test_the_same_names_are_base_however_they_are_spelled(spellings: list[str]) -> None:
+    cfg = Config.fromfile(str(ROOT / "configs/tiny/fvit_original.py"))
+    use_vocabulary(cfg, spellings)
+    assert cfg.model.roi_head.bbox_head.novel_classes == (spellings[2],)
+
+
 def test_segmentor_keeps_its_training_vocabulary(names) -> None:
     options = dict(vocabulary="coco_stuff_171", templates="vild")
     cfg = Config(dict(model=dict(type="CATSeg", class_embeddings=options, test_class_embeddings=None)))

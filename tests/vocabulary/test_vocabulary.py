@@ -165,3 +165,52 @@ def test_lengths_must_agree() -> None:
 @pytest.mark.parametrize("name", packaged_vocabularies())
 def test_every_packaged_vocabulary_loads_under_its_own_name(name: str) -> None:
     assert Vocabulary.load(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["boat", "fire hydrant", "fire_hydrant"], "'fire hydrant' and 'fire_hydrant' have one prompt, 'fire hydrant'"),
+        (["T-shirt", "t shirt"], "'T-shirt' and 't shirt' are one name, 't shirt'"),
+        (["boat, ship", "ship, boat"], "'boat, ship' and 'ship, boat' are one name, 'boat, ship'"),
+        (["cup/mug", "cup or mug"], "have one prompt, 'cup or mug'"),
+        (["caf\u00e9", "cafe\u0301"], "have one prompt"),
+        (["boat", "bo\u200bat"], "name of class 1, .* invisible character"),
+        (["coco_80", "unicorn"], "'coco_80' is a packaged vocabulary, not a class"),
+    ],
+)
+def test_two_classes_that_would_share_a_score_are_refused(names: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.load(names)
+
+
+def test_names_that_are_near_to_each_other_are_classes_of_their_own() -> None:
+    names = [
+        "wall",
+        "wall-brick",
+        "bow",
+        "bow (weapon)",
+        "bow (decorative ribbons)",
+        "person",
+        "people",
+        "boat",
+        "boats",
+    ]
+    assert Vocabulary.load(names).classes == tuple(names)
+
+
+def test_first_synonyms_must_differ_but_in_published_vocabularies() -> None:
+    with pytest.raises(ValueError, match="'ship, boat' and 'ship' are one name, 'ship'"):
+        Vocabulary.load(["ship, boat", "ship"]).prompt_names("first")
+    assert Vocabulary.load(["ship, boat", "ship"]).prompt_names("all") == (("ship", "boat"), ("ship",))
+    assert len(Vocabulary.load("ade20k_847").prompt_names("first")) == 847
+
+
+def test_a_bad_file_is_named_with_its_class(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("boat\nBoat\n")
+    with pytest.raises(ValueError, match=r"vocabulary file .*names\.txt: vocabulary 'names': 'Boat' occurs twice"):
+        Vocabulary.load(path)
+    path.write_bytes("boat\n".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"names\.txt is UTF-16"):
+        Vocabulary.load(path)
