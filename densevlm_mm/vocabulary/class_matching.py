@@ -89,3 +89,42 @@ def match_classes(
             raise ValueError(f"{name!r} fits {len(candidates)} classes {fitting}: say by isthing which one is meant")
         found.append(candidates[0])
     return found
+
+
+def renumbering(
+    names: Sequence[str], classes: Sequence[str], synonyms: Sequence[Sequence[str]] | None = None
+) -> list[int] | None:
+    """Which class each name is, for two lists of the same classes that may have different orders.
+
+    Names at one position that have nothing in common are taken for one class (data sets and vocabularies call ADE20K's
+    classes differently), unless one of them is found at another position.
+
+    Args:
+        names: K names, for instance those of a model's predictions.
+        classes: K names, for instance those of the data set.
+        synonyms: The names of each class; default: the display names parted at their commas.
+
+    Returns:
+        For each name an index, 0 to K - 1, each once; None if they are 0, 1, ..., K - 1.
+
+    Raises:
+        ValueError: If the numbers differ, or the orders differ and the names cannot be told apart.
+    """
+    if tuple(names) == tuple(classes):
+        return None
+    if len(names) != len(classes):
+        raise ValueError(f"{len(names)} names for {len(classes)} classes")
+    finder = ClassFinder(classes, synonyms)
+    found: list[list[int]] = [
+        next(filter(None, map(finder.find, dict.fromkeys((name, *split_synonyms(name))))), []) for name in names
+    ]
+    moved = [position for position, candidates in enumerate(found) if candidates and position not in candidates]
+    if not moved:
+        return None
+    if any(len(candidates) != 1 for candidates in found) or len({index for (index,) in found}) < len(found):
+        lost = [name for name, candidates in zip(names, found, strict=True) if len(candidates) != 1]
+        raise ValueError(
+            f"{names[moved[0]]!r} is number {moved[0]} of one list and {found[moved[0]][0]} of the other, and they "
+            f"cannot be matched by name: look at {lost[:5] or 'names of one class'}"
+        )
+    return [index for (index,) in found]

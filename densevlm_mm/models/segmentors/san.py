@@ -169,12 +169,15 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
             data_samples: With the images' meta information.
 
         Returns:
-            The data samples with ``pred_sem_seg`` (labels of the test vocabulary), ``seg_logits``, and the names of
-            the classes in the meta information ``vocabulary_classes``.
+            The data samples with ``pred_sem_seg`` (labels of the test vocabulary), ``seg_logits``, and in the meta
+            information the names of their classes, ``vocabulary_classes``, and of those of training,
+            ``training_classes``.
         """
         results = super().predict(inputs, data_samples)
         for result in results:
-            result.set_metainfo(dict(vocabulary_classes=self.text_encoder.test_classes))
+            result.set_metainfo(
+                dict(vocabulary_classes=self.text_encoder.test_classes, training_classes=self.text_encoder.classes)
+            )
         return results
 
     def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Any:
