@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from densevlm_mm.vocabulary.class_matching import ClassFinder
-from densevlm_mm.vocabulary.names import normal_form, split_synonyms
+from densevlm_mm.vocabulary.class_matching import ClassFinder, synonyms_of
+from densevlm_mm.vocabulary.names import normal_form
 from densevlm_mm.vocabulary.vocabulary import Vocabulary
 
 
@@ -44,7 +44,7 @@ class ClassGroups:
         """
         flags = None if is_thing is None else np.asarray(is_thing, dtype=bool)
         if vocabulary is None:
-            return cls(classes, tuple(map(split_synonyms, classes)), flags)
+            return cls(classes, tuple(map(synonyms_of, classes)), flags)
         named = Vocabulary.load(vocabulary)
         rows = _rows_of(classes, named)
         synonyms = tuple(named.synonyms[row] for row in rows)
@@ -57,7 +57,7 @@ class ClassGroups:
             train_vocabulary: name or file of the training vocabulary, or its names.
         """
         trained = Vocabulary.load(train_vocabulary) if isinstance(train_vocabulary, str) else None
-        groups = map(split_synonyms, train_vocabulary) if trained is None else trained.synonyms
+        groups = map(synonyms_of, train_vocabulary) if trained is None else trained.synonyms
         names = {normal_form(name) for group in groups for name in group}
         is_seen = np.array([any(normal_form(name) in names for name in group) for group in self.synonyms], dtype=bool)
         return replace(self, is_seen=is_seen)

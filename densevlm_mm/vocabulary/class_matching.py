@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from densevlm_mm.vocabulary.names import normal_form, split_synonyms, without_brackets
+from densevlm_mm.vocabulary.names import check_distinct, normal_form, split_synonyms, without_brackets
 
 
 class ClassFinder:
@@ -25,7 +25,7 @@ class ClassFinder:
         self.classes = tuple(classes)
         self._whole, self._first, self._any, self._bare = (defaultdict[str, list[int]](list) for _ in range(4))
         for index, name in enumerate(self.classes):
-            names = split_synonyms(name) if synonyms is None else tuple(synonyms[index])
+            names = synonyms_of(name) if synonyms is None else tuple(synonyms[index])
             self._whole[normal_form(name)].append(index)
             self._first[normal_form(names[0])].append(index)
             for form in {normal_form(synonym) for synonym in names}:
@@ -49,6 +49,18 @@ class ClassFinder:
         """Up to three classes with a synonym that is spelled nearly so."""
         forms = difflib.get_close_matches(normal_form(name), self._any, n=3)
         return list(dict.fromkeys(self.classes[self._any[form][0]] for form in forms))
+
+    def find_any(self, name: str) -> list[int]:
+        """What `find` gives for the whole name, or else for the first of its synonyms that gives anything."""
+        return next(filter(None, map(self.find, dict.fromkeys((name, *synonyms_of(name))))), [])
+
+
+def synonyms_of(name: str) -> tuple[str, ...]:
+    """The synonyms of a name that may be any text: one with a bracket that is not closed is taken as a whole."""
+    try:
+        return split_synonyms(name)
+    except ValueError:
+        return (name,)
 
 
 def match_classes(
@@ -91,6 +103,34 @@ def match_classes(
     return found
 
 
+def category_rows(names: Sequence[str], classes: Sequence[str], source: str) -> list[int]:
+    """Which category of an annotation file each class is, by its whole name in whatever spelling.
+
+    Args:
+        names: Names of the file's categories.
+        classes: C names of classes; the file may have other categories too.
+        source: The file, for the error.
+
+    Returns:
+        C positions in ``names``.
+
+    Raises:
+        ValueError: If the file has no category, or several, of a name, or two classes are one name.
+    """
+    check_distinct(classes, f"classes asked of {source}")
+    finder = ClassFinder(names)
+    found = [finder.same(name) for name in classes]
+    wrong = [name for name, rows in zip(classes, found, strict=True) if len(rows) != 1]
+    if wrong:
+        twice = next(([names[row] for row in rows] for rows in found if len(rows) > 1), None)
+        reason = f"{twice} are one name; the" if twice else "the"
+        raise ValueError(
+            f"{source}: {len(wrong)} of {len(classes)} classes are not the name of exactly one category: {wrong[:5]}; "
+            f"{reason} file has {len(names)} categories, such as {list(names[:5])}. Is it the right file?"
+        )
+    return [row for (row,) in found]
+
+
 def renumbering(
     names: Sequence[str], classes: Sequence[str], synonyms: Sequence[Sequence[str]] | None = None
 ) -> list[int] | None:
@@ -115,9 +155,7 @@ def renumbering(
     if len(names) != len(classes):
         raise ValueError(f"{len(names)} names for {len(classes)} classes")
     finder = ClassFinder(classes, synonyms)
-    found: list[list[int]] = [
-        next(filter(None, map(finder.find, dict.fromkeys((name, *split_synonyms(name))))), []) for name in names
-    ]
+    found = [finder.find_any(name) for name in names]
     moved = [position for position, candidates in enumerate(found) if candidates and position not in candidates]
     if not moved:
         return None
