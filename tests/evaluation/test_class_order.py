@@ -144,7 +144,7 @@ def test_base_novel_and_per_class_figures_are_those_of_pycocotools(
         assert plain[f"coco/{name}_precision"] == pytest.approx(figures[f"coco/{name}_precision"], nan_ok=True)
 
 
-def test_the_table_has_the_data_sets_spelling_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_per_class_figures_are_called_as_the_data_set_calls_the_classes(tmp_path: Path) -> None:
     content, found = world(IDS["gapped"])
     ann_file = write(tmp_path / "val.json", content)
     classes = tuple(name.upper() for name in NAMES)
