@@ -117,8 +117,12 @@ def test_categories_that_do_not_match_are_errors():
 
 def test_categories_match_in_every_spelling_and_once():
     vocabulary = Vocabulary.load(
-        [dict(name="Play_Ground", isthing=0), dict(name="fruit", isthing=1), dict(name="Fruit.", isthing=0)]
-        + [dict(name="sea, ocean", isthing=0)]
+        [
+            dict(name="Play_Ground", isthing=0),
+            dict(name="fruit", isthing=1),
+            dict(name="Fruit.", isthing=0),
+            dict(name="sea, ocean", isthing=0),
+        ]
     )
     categories = [
         dict(id=9, name="play ground", isthing=0),
