@@ -162,6 +162,10 @@ class RegionPretrainer(BaseModel):
             sample.set_metainfo(dict(vocabulary_classes=self.test_class_embeddings.classes))
         return data_samples
 
+    def predicted_classes(self) -> tuple[str, ...]:
+        """Names of the classes that regions are classified into; none without a vocabulary."""
+        return () if self.test_class_embeddings is None else self.test_class_embeddings.classes
+
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum up the loss; log figures as means over processes, not as those of the first one."""
         loss, log_vars = super().parse_losses(losses)

@@ -101,6 +101,14 @@ class CATSeg(BaseSegmentor):
         """Predict over other classes from now on; see ``test_class_embeddings``."""
         self.test_classes = PromptedClasses.from_config(test_class_embeddings, self._training_options)
 
+    def training_classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels are places in."""
+        return self.classes.names
+
+    def predicted_classes(self) -> tuple[str, ...]:
+        """Names of the classes that predictions are over."""
+        return self.test_classes.names
+
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Resize to the encoder's size and encode.
 

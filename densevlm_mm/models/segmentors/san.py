@@ -137,6 +137,14 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
             clip_images = F.interpolate(images, scale_factor=self.encoder_resolution, mode="bilinear")
         return [images, self.image_encoder(clip_images), self.text_encoder(test=test)]
 
+    def training_classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels are places in."""
+        return self.text_encoder.classes
+
+    def predicted_classes(self) -> tuple[str, ...]:
+        """Names of the classes that predictions are over."""
+        return self.text_encoder.test_classes
+
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute the losses over the training vocabulary.
 
