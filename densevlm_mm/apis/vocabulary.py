@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from mmengine.config import Config, ConfigDict
 
 from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.entries import check_list_of_names
 from densevlm_mm.vocabulary.splits import load_split, untrained_classes
 
 
@@ -43,6 +44,16 @@ def use_vocabulary(cfg: Config, vocabulary: str | Sequence[str]) -> None:
             f"{cfg.filename}: {cfg.model.type} has no class_embeddings, its classes are fixed; --vocabulary is for the "
             "configs in configs/fvit, configs/san and configs/cat_seg."
         )
+
+
+def names_of_arguments(names: Sequence[str]) -> list[str]:
+    """Class names from a command line, one an argument, to be given to `use_vocabulary`.
+
+    Raises:
+        ValueError: If one argument holds several names.
+    """
+    check_list_of_names("--names", names, "give one name an argument, such as --names boat 'fishing boat'")
+    return list(names)
 
 
 def _buildable(options: object, where: str) -> ConfigDict:

@@ -74,12 +74,26 @@ def names_of_lines(where: str, lines: Sequence[Line]) -> list[str]:
     names = [line.text for line in lines]
     if not names:
         raise ValueError(f"{where} holds no classes: write one name a line")
+    check_list_of_names(where, names, "write one name a line")
+    return names
+
+
+def check_list_of_names(where: str, names: Sequence[str], fix: str) -> None:
+    """Refuse what somebody gave as names one by one if it looks like something else.
+
+    Args:
+        where: Where they come from, for the error.
+        names: The names, at least one.
+        fix: How to give them one by one.
+
+    Raises:
+        ValueError: If it is one text of many names, a table, a numbered list or JSON.
+    """
     if problem := _not_a_list_of_names(names):
         raise ValueError(
-            f"{where}: {problem}; write one name a line, or give synonyms and thing flags in a .json: "
+            f"{where}: {problem}; {fix}, or give synonyms and thing flags in a .json: "
             '{"classes": [{"name": "boat", "synonyms": ["boat", "ship"], "isthing": 1}, ...]}'
         )
-    return names
 
 
 def _not_a_list_of_names(names: Sequence[str]) -> str | None:
@@ -92,7 +106,7 @@ def _not_a_list_of_names(names: Sequence[str]) -> str | None:
         for separator in (",", ";", "|"):
             parts = split_synonyms(names[0]) if separator == "," else names[0].split(separator)
             if len(parts) > 1:
-                return f"its only line has {len(parts)} names, which are either as many classes or synonyms of one"
+                return f"{names[0]!r:.60} is {len(parts)} names, either as many classes or synonyms of one"
         return None
     columns = [name.split(",") for name in names]
     if len(columns[0]) > 1 and len({len(row) for row in columns}) == 1:
@@ -101,7 +115,7 @@ def _not_a_list_of_names(names: Sequence[str]) -> str | None:
                 return f"it looks like a table, column {number} holds numbers"
     numbers = [_NUMBERED.match(name) for name in names]
     if len({int(match[1]) - row for row, match in enumerate(numbers) if match}) == 1 and all(numbers):
-        return f"its lines are numbered, such as {names[0]!r:.60}"
+        return f"they are numbered, such as {names[0]!r:.60}"
     return None
 
 

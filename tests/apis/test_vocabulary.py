@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from densevlm_mm.apis import use_vocabulary
+from densevlm_mm.apis import names_of_arguments, use_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,3 +50,9 @@ def test_segmentor_keeps_its_training_vocabulary(names) -> None:
 def test_models_without_a_vocabulary_are_refused(names, model, message) -> None:
     with pytest.raises(ValueError, match=message):
         use_vocabulary(Config(dict(model=model)), names)
+
+
+def test_names_of_a_command_line_are_one_an_argument() -> None:
+    assert names_of_arguments(["boat", "#1 ship", "bat (wood, old)"]) == ["boat", "#1 ship", "bat (wood, old)"]
+    with pytest.raises(ValueError, match=r"--names: 'boat, car, cow' is 3 names.*give one name an argument"):
+        names_of_arguments(["boat, car, cow"])
