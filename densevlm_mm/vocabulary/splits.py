@@ -34,12 +34,13 @@ def load_split(vocabulary: str) -> dict[str, tuple[str, ...]]:
     classes = Vocabulary.load(vocabulary).classes
     path = Path(vocabulary) if vocabulary.endswith(".json") else vocabulary_dir() / f"{vocabulary}.json"
     content = read_json(path, "vocabulary file") if path.is_file() else {}
-    if not isinstance(content, dict) or not isinstance(content.get("novel"), list):
+    novel = content.get("novel") if isinstance(content, dict) else None
+    if not isinstance(novel, list) or not all(isinstance(name, str) for name in novel):
         raise ValueError(
             f"vocabulary {vocabulary!r} has no base/novel split: use 'ov_coco_65', 'ov_lvis_1203', or a .json with "
             '"novel": [names]'
         )
-    return split_metainfo(classes, content["novel"], f"vocabulary {vocabulary!r}")
+    return split_metainfo(classes, novel, f"vocabulary {vocabulary!r}")
 
 
 def split_metainfo(classes: Sequence[str], novel: Sequence[str], source: str) -> dict[str, tuple[str, ...]]:

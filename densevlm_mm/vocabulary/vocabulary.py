@@ -6,7 +6,8 @@ installed package keeps them (``derive``), or names another vocabulary with the 
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -213,10 +214,13 @@ class Vocabulary:
             raise FileNotFoundError(
                 f"vocabulary file {str(path)!r} does not exist; packaged: {packaged_vocabularies()}"
             )
-        if path.suffix.lower() == ".txt":
-            names = names_of_lines(f"vocabulary file {path}", read_lines(path, "vocabulary file"))
-            return cls._from_entries(f"vocabulary file {path}", path.stem, names)
-        return cls._from_file(path)
+        with _errors_name(f"vocabulary file {path}"):
+            return cls._from_text(path) if path.suffix.lower() == ".txt" else cls._from_json(path)
+
+    @classmethod
+    def _from_text(cls, path: Path) -> "Vocabulary":
+        where = f"vocabulary file {path}"
+        return cls(path.stem, *parse_entries(where, names_of_lines(where, read_lines(path, "vocabulary file"))))
 
     @classmethod
     def _from_list(cls, entries: Sequence[Any]) -> "Vocabulary":
@@ -230,7 +234,7 @@ class Vocabulary:
         return cls(name, *parsed)
 
     @classmethod
-    def _from_file(cls, path: Path) -> "Vocabulary":
+    def _from_json(cls, path: Path) -> "Vocabulary":
         where = f"vocabulary file {path}"
         data = read_json(path, "vocabulary file")
         if isinstance(data, list):
@@ -245,32 +249,24 @@ class Vocabulary:
         if "same_as" in data:
             vocabulary = replace(_load_packaged(str(data["same_as"])), name=name)
         elif "derive" in data:
-            vocabulary = cls._derive(where, name, data["derive"])
+            vocabulary = cls._derive(name, data["derive"])
         else:
-            vocabulary = cls._from_entries(where, name, data["classes"])
+            vocabulary = cls(name, *parse_entries(where, data["classes"]))
         if "thing_flags_of" in data:
-            vocabulary = replace(vocabulary, is_thing=cls.load(data["thing_flags_of"]).thing_mask)
+            vocabulary = replace(vocabulary, is_thing=_load_packaged(str(data["thing_flags_of"])).thing_mask)
         return vocabulary.with_num_things(data["num_things"]) if "num_things" in data else vocabulary
 
     @classmethod
-    def _from_entries(cls, where: str, name: str, entries: Any) -> "Vocabulary":
-        parsed = parse_entries(where, entries)
-        try:
-            return cls(name, *parsed)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-
-    @classmethod
-    def _derive(cls, where: str, name: str, source: Any) -> "Vocabulary":
-        needed = {"package", "file", "variable", "key", "num_classes", "names_sha256"}
-        if not isinstance(source, dict) or needed - source.keys():
-            raise ValueError(f"{where}: derive needs {sorted(needed)}; to list classes yourself give 'classes'")
+    def _derive(cls, name: str, source: Any) -> "Vocabulary":
+        texts = ("package", "file", "variable", "key", "names_sha256")
+        if not isinstance(source, dict) or not all(isinstance(source.get(key), str) for key in texts):
+            raise ValueError(f"derive needs {', '.join(texts)}; to list classes yourself give 'classes'")
         classes = tuple(read_source_literal(source["package"], source["file"], source["variable"], source["key"]))
         # Labels are indices into this list: a changed upstream list must not pass unnoticed.
-        if len(classes) != source["num_classes"] or names_sha256(classes) != source["names_sha256"]:
+        if len(classes) != source.get("num_classes") or names_sha256(classes) != source["names_sha256"]:
             raise ValueError(
                 f"{source['variable']} of the installed {source['package']} is not the class list that vocabulary "
-                f"{name!r} stands for ({source['num_classes']} classes); install the version in requirements.txt"
+                f"{name!r} stands for ({source.get('num_classes')} classes); install the version in requirements.txt"
             )
         return cls(name, classes, tuple(split_synonyms(cls_name) for cls_name in classes))
 
@@ -278,6 +274,17 @@ class Vocabulary:
 def names_sha256(names: Iterable[str]) -> str:
     """Hash of an ordered list of names."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+@contextmanager
+def _errors_name(where: str) -> Iterator[None]:
+    """Put the file before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith(where):
+            raise
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _preview(entries: Sequence[Any]) -> str:
@@ -296,4 +303,4 @@ def _load_packaged(name: str) -> Vocabulary:
             f"unknown vocabulary {name!r}{hint}; packaged: {packaged_vocabularies()}, or give a path ending in .json "
             "or .txt or a list of names"
         )
-    return Vocabulary._from_file(path)
+    return Vocabulary._from_json(path)
