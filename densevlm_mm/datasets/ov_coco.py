@@ -14,33 +14,19 @@ from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
 from densevlm_mm.datasets.annotation_files import require_existing
-from densevlm_mm.vocabulary.splits import check_split, load_split
+from densevlm_mm.vocabulary.class_matching import category_rows
+from densevlm_mm.vocabulary.splits import check_split, load_split, novel_mask
 
 
 def category_ids(coco: COCO, classes: Sequence[str], source: str) -> list[int]:
-    """Category ids of classes, in the order of the classes.
+    """Category ids of classes, in the order of the classes; see :func:`category_rows`.
 
-    ``COCO.get_cat_ids`` gives them in the order of the file and passes over names that the file lacks, so that labels
-    would silently mean other classes.
-
-    Args:
-        coco: the annotations.
-        classes: names.
-        source: the file, for the error.
-
-    Raises:
-        ValueError: the file has no category, or several, of a name.
+    ``COCO.get_cat_ids`` gives them in the order of the file and passes over names that the file lacks or spells
+    otherwise, so that labels would silently mean other classes.
     """
-    ids: dict[str, list[int]] = {}
-    for category in coco.dataset["categories"]:
-        ids.setdefault(category["name"], []).append(category["id"])
-    wrong = [name for name in classes if len(ids.get(name, ())) != 1]
-    if wrong:
-        raise ValueError(
-            f"{source}: {len(wrong)} of {len(classes)} classes are not the name of exactly one category: {wrong[:5]}. "
-            f"The file has {len(ids)} names, such as {list(ids)[:5]}; is it the right file?"
-        )
-    return [ids[name][0] for name in classes]
+    categories = coco.dataset["categories"]
+    rows = category_rows([category["name"] for category in categories], classes, source)
+    return [categories[row]["id"] for row in rows]
 
 
 class _ClassOrderCOCO(COCO):
@@ -65,7 +51,7 @@ class OVCocoDataset(CocoDataset):
     and 4 836 images.
 
     ``metainfo``: ``classes``, ``base_classes``, ``novel_classes``, ``palette``. Other data in COCO format can be split
-    by giving the first three.
+    by giving the first three, in any order and spelling.
 
     Args:
         drop_novel: drop the annotations of novel classes: True for training, False for tests. There is no default,
@@ -102,7 +88,8 @@ class OVCocoDataset(CocoDataset):
         require_existing(self.ann_file, "instance annotation file", self.backend_args)
         data_list = super().load_data_list()
         if self.drop_novel:
-            novel = {self.metainfo["classes"].index(name) for name in self.metainfo["novel_classes"]}
+            is_novel = novel_mask(self.metainfo["classes"], self.metainfo["novel_classes"], "metainfo")
+            novel = {label for label, held_out in enumerate(is_novel) if held_out}
             drop_labels(data_list, novel)
             for label in novel:
                 self.cat_img_map[self.cat_ids[label]] = []

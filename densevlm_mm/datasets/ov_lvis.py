@@ -11,25 +11,26 @@ from mmdet.datasets.lvis import LVISV1Dataset
 from mmdet.registry import DATASETS
 
 from densevlm_mm.datasets.annotation_files import require_existing
+from densevlm_mm.datasets.lvis_categories import lvis_category_rows
+from densevlm_mm.vocabulary.names import normal_form
 from densevlm_mm.vocabulary.splits import load_split, split_metainfo
-
-# The official files misspell one name, which mmdet's class list corrects.
-_MISSPELLED = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}
 
 
 @DATASETS.register_module()
 class OVLVISDataset(LVISV1Dataset):
-    """LVIS v1 for open-vocabulary detection.
+    """LVIS v1, or other data in its format, for open-vocabulary detection.
 
     Reads the official ``lvis_v1_train.json`` and ``lvis_v1_val.json``; no converted files. Labels are positions among
-    the 1203 classes, in training and in tests. The file's ``frequency`` of a category decides: rare is novel. Training
-    (``drop_novel=True``) drops the annotations of novel classes; an image that has no other is one without annotation
-    for ``filter_cfg=dict(filter_empty_gt=True)``. Without ``drop_novel`` nothing changes.
+    the 1203 classes, in training and in tests, whatever the order of the file's categories. The file's ``frequency`` of
+    a category decides: rare is novel. Training (``drop_novel=True``) drops the annotations of novel classes; an image
+    that has no other is one without annotation for ``filter_cfg=dict(filter_empty_gt=True)``. Without ``drop_novel``
+    nothing changes.
 
     Reading the annotations needs the package ``lvis``; importing this module does not.
 
-    ``metainfo``: ``classes``, ``base_classes``, ``novel_classes``. The last two are replaced by those of the file when
-    it has been read; for the official files they are the same.
+    ``metainfo``: ``classes``, ``base_classes``, ``novel_classes``. For files of other classes give ``classes``, in any
+    order and spelling; the file may have more categories. The last two are those of the file when it has been read; for
+    the official files they are the packaged ones.
 
     Args:
         drop_novel: drop the annotations of novel classes: True for training, False for tests. There is no default,
@@ -39,7 +40,8 @@ class OVLVISDataset(LVISV1Dataset):
             folder: ``data_prefix=dict(img='')``.
 
     Raises:
-        ValueError: the categories of the file are not the classes one by one, or have no ``frequency``.
+        ValueError: the file has no category, or several, of a class, or one without ``frequency``; ``metainfo`` names
+            other novel classes than the file.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -79,21 +81,26 @@ class OVLVISDataset(LVISV1Dataset):
         return super().parse_data_info(raw_data_info)
 
     def _adopt_split(self, categories: Sequence[dict]) -> set[int]:
-        """Check the categories, write the split into the metainfo, return the ids of the novel ones."""
+        """Number the labels, write the split into the metainfo, return the ids of the novel categories."""
         source = f"LVIS annotation file {self.ann_file}"
         classes = tuple(self._metainfo["classes"])
-        names = tuple(_MISSPELLED.get(category["name"], category["name"]) for category in categories)
-        if names != classes:
-            pairs = zip(names, classes, strict=False)
-            label = next((i for i, (name, cls) in enumerate(pairs) if name != cls), min(len(names), len(classes)))
-            raise ValueError(
-                f"{source} has {len(names)} categories, metainfo {len(classes)} classes, and they must agree one by "
-                f"one; number {label} is {names[label : label + 1]} in the file and {classes[label : label + 1]} in "
-                "metainfo. Is it an LVIS v1 file?"
-            )
-        wrong = [category["name"] for category in categories if category.get("frequency") not in ("r", "c", "f")]
-        if wrong:
-            raise ValueError(f"{source}: {len(wrong)} categories have no frequency r, c or f, such as {wrong[:5]}")
-        rare = [name for name, category in zip(names, categories, strict=True) if category["frequency"] == "r"]
+        frequencies = [category.get("frequency") for category in categories]
+        rows = lvis_category_rows([category["name"] for category in categories], frequencies, classes, source)
+        self.cat_ids = [categories[row]["id"] for row in rows]
+        self.cat2label = {category: label for label, category in enumerate(self.cat_ids)}
+        rare = [name for name, row in zip(classes, rows, strict=True) if frequencies[row] == "r"]
+        check_given_split(self._metainfo, self.METAINFO, rare, source)
         self._metainfo.update(split_metainfo(classes, rare, source))
-        return {category["id"] for category in categories if category["frequency"] == "r"}
+        return {categories[row]["id"] for row in rows if frequencies[row] == "r"}
+
+
+def check_given_split(metainfo: dict[str, Any], default: dict[str, Any], rare: Sequence[str], source: str) -> None:
+    """Refuse novel classes that were given in the metainfo and are not the rare ones of the file."""
+    given = metainfo.get("novel_classes")
+    if given is not None and given != default["novel_classes"]:
+        odd = set(map(normal_form, given)) ^ set(map(normal_form, rare))
+        if odd:
+            raise ValueError(
+                f"{source}: its rare categories are the novel classes, but metainfo names others; look at "
+                f"{sorted(odd)[:5]}. Leave novel_classes and base_classes out, or change the file's frequency"
+            )

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from densevlm_mm.datasets.annotation_files import load_annotation_json, require_existing
 from densevlm_mm.datasets.transforms.loading import UnreadableImageError
 from densevlm_mm.registry import DATASETS
+from densevlm_mm.vocabulary.text_files import parse_lines
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -30,8 +31,8 @@ class UnlabeledImageDataset(BaseDataset):
     process (:attr:`skipped`); more than ``max_skipped`` of them in a process is an error.
 
     Args:
-        source: COCO-format ``.json`` (LVIS too; only ``images`` is used), ``.txt`` with a path a line, or a folder
-            that is searched with its subfolders. Relative to ``data_root``.
+        source: COCO-format ``.json`` (LVIS too; only ``images`` is used), ``.txt`` with a path a line (UTF-8; ``#``
+            begins a comment), or a folder that is searched with its subfolders. Relative to ``data_root``.
         data_root: root of ``source`` and ``data_prefix``.
         data_prefix: ``img``: folder that the paths of a JSON or list are relative to. Not for a folder as source.
         pipeline: transforms.
@@ -192,8 +193,8 @@ class UnlabeledImageDataset(BaseDataset):
         return [image["id"] for image in images], paths
 
     def _list_text(self) -> tuple[list, list[str]]:
-        lines = fileio.list_from_file(self.ann_file, backend_args=self.backend_args)
-        names = [line.strip() for line in lines if line.strip()]
+        content = fileio.get(self.ann_file, backend_args=self.backend_args)
+        names = [line.text for line in parse_lines(content, f"image source {self.ann_file}")]
         return names, [self._join(name) for name in names]
 
     def _list_folder(self) -> tuple[list, list[str]]:

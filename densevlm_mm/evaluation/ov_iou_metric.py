@@ -19,6 +19,7 @@ from densevlm_mm.evaluation.class_table import WritesClassTable
 from densevlm_mm.evaluation.label_maps import write_label_map
 from densevlm_mm.models.open_vocabulary import class_names
 from densevlm_mm.output_names import OutputFolder
+from densevlm_mm.vocabulary.class_matching import renumbering
 
 _COUNTS = ("intersect", "pred", "label")
 
@@ -37,20 +38,22 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
     - ``aAcc``, ``mAcc``: share of right pixels; mean of the classes' recall.
     - ``mIoU_things``, ``mIoU_stuff``: over present classes, where the vocabulary has thing flags.
     - ``mIoU_seen``, ``mIoU_unseen``: over present classes; a class is seen if one of its names is a name in the
-      training vocabulary. Names are the comma-separated synonyms, compared in lower case and without outer blanks,
-      and nothing else: ``wall-brick`` does not make ``wall`` seen.
+      training vocabulary. Names are the comma-separated synonyms, compared in their normal form (see
+      :func:`~densevlm_mm.vocabulary.names.normal_form`), and nothing else: ``wall-brick`` does not make ``wall`` seen.
     - ``num_present``, ``num_seen``, ``num_unseen``: classes with ground truth in each of these groups.
 
     A group without present class is logged and its figure is NaN. With ``iou_metrics`` mmseg's mDice and mFscore come
     too. Sums are in whole numbers: the figures are the same for any number of processes. Per image only the classes
-    that occur in it are kept.
+    that occur in it are kept. Predictions that carry the names of their classes (``vocabulary_classes``) may have them
+    in another order than the data set.
 
     Args:
         ignore_index: label of pixels that do not count; None takes the data set's, or else 255.
         vocabulary: packaged vocabulary or file with the data set's classes, for thing flags and synonyms; None: the
             data set's ``is_thing``, if it has it, and its names.
-        train_vocabulary: names seen in training: a packaged vocabulary, a file, or a list of names; None leaves the
-            seen and unseen figures out.
+        train_vocabulary: names seen in training: a packaged vocabulary, a file, or a list of names. None: those that
+            the model was trained on, if its predictions carry them (``training_classes``). ``()`` leaves the seen and
+            unseen figures out.
         outfile_prefix: where to write the per-class table and the figures: ``<prefix>.csv`` and ``<prefix>.json``;
             None writes nothing.
         iou_metrics: of ``mIoU``, ``mDice``, ``mFscore``.
@@ -73,7 +76,7 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
         self,
         ignore_index: int | None = None,
         vocabulary: str | None = None,
-        train_vocabulary: str | Sequence[str] | None = "coco_stuff_171",
+        train_vocabulary: str | Sequence[str] | None = None,
         outfile_prefix: str | None = None,
         iou_metrics: str | Sequence[str] = ("mIoU",),
         beta: int = 1,
@@ -110,9 +113,10 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         self._dataset_meta = dataset_meta
-        self.groups = ClassGroups.of(
-            tuple(dataset_meta["classes"]), dataset_meta.get("is_thing"), self.vocabulary, self.train_vocabulary
-        )
+        self.groups = ClassGroups.of(tuple(dataset_meta["classes"]), dataset_meta.get("is_thing"), self.vocabulary)
+        if self.train_vocabulary:
+            self.groups = self.groups.with_seen(self.train_vocabulary)
+        self._numberings: dict[tuple[str, ...], torch.Tensor | None] = {}
         expected = dataset_meta.get("ignore_index")
         given = self._given_ignore_index
         if expected is not None and given not in (None, expected):
@@ -139,11 +143,30 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
             where = sample.get("img_path", "an image")
             if not self.format_only:
                 _check_prediction(sample, pred, num_classes, where)
+                pred = self._numbered_as_data_set(sample, pred)
+                self._note_training_classes(sample)
                 label = sample["gt_sem_seg"]["data"].squeeze(0).to(pred.device)
                 _check_ground_truth(label, pred, num_classes, self.ignore_index, where)
                 self.results.append(self._count(pred, label, num_classes))
             if self._label_maps is not None:
                 self._write_prediction(self._label_maps, pred, sample)
+
+    def _numbered_as_data_set(self, sample: dict, pred: torch.Tensor) -> torch.Tensor:
+        """Labels of the data set's classes for a prediction whose vocabulary may have another order."""
+        names = sample.get("vocabulary_classes")
+        if names is None:
+            return pred
+        names = tuple(names)
+        if names not in self._numberings:
+            self._numberings[names] = _numbering(names, self.groups)
+        numbering = self._numberings[names]
+        return pred if numbering is None else numbering.to(pred.device)[pred.long()]
+
+    def _note_training_classes(self, sample: dict) -> None:
+        if self.train_vocabulary is None and self.groups.is_seen is None:
+            trained = sample.get("training_classes")
+            if trained is not None:
+                self.groups = self.groups.with_seen(trained)
 
     def _count(self, pred: torch.Tensor, label: torch.Tensor, num_classes: int) -> np.ndarray:
         """Pixels per class of an image: (4, P) of class, intersection, prediction, label for the P classes in it."""
@@ -245,6 +268,17 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
                 f"results of {num_results} of {expected} images: the sampler must give every process the same number, "
                 "padded: use DefaultSampler(shuffle=False), with round_up=True"
             )
+
+
+def _numbering(names: Sequence[str], groups: ClassGroups) -> torch.Tensor | None:
+    try:
+        table = renumbering(names, groups.classes, groups.synonyms)
+    except ValueError as error:
+        raise ValueError(f"the model's classes are not in the order of the data set's: {error}") from error
+    if table is None:
+        return None
+    print_log("the model's classes are in another order than the data set's: matched by name", "current")
+    return torch.tensor(table)
 
 
 def _check_prediction(sample: dict, pred: torch.Tensor, num_classes: int, where: str) -> None:

@@ -12,6 +12,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor
 
 from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.vocabulary.names import normal_form
 
 
 @runtime_checkable
@@ -130,5 +131,7 @@ def instance_names(instances: Any, dataset_meta: Mapping[str, Any] | None) -> tu
     names = [meta["classes"][label] for label in labels] if names is None else list(names)
     if "is_novel" in instances:
         return names, instances["is_novel"].tolist()
-    novel = meta.get("novel_classes")
-    return names, [None if novel is None else name in novel for name in names]
+    if (novel := meta.get("novel_classes")) is None:
+        return names, [None] * len(names)
+    held_out = set(map(normal_form, novel))
+    return names, [normal_form(name) in held_out for name in names]

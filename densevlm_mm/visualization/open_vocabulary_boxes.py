@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
@@ -15,6 +16,7 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
 from densevlm_mm.models.open_vocabulary import instance_names
+from densevlm_mm.visualization.fonts import PLAIN_TEXT, drawable, font_families, label_text
 
 # Okabe and Ito's blue and vermilion, which colour-blind people tell apart too.
 BASE_COLOUR = (0, 114, 178)
@@ -73,16 +75,22 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
             if novel:
                 palette[label] = NOVEL_COLOUR
         instances = instances.clone()
+        texts = map(label_text, names, instances.labels.tolist())
         instances.label_names = [
-            f"{name} (novel)" if novel else name for name, novel in zip(names, is_novel, strict=True)
+            f"{text} (novel)" if novel else text for text, novel in zip(texts, is_novel, strict=True)
         ]
         with warnings.catch_warnings():  # which mmengine has for every box that ends at the image's border
             warnings.filterwarnings("ignore", message=".* is out of bounds")
             return super()._draw_instances(image, instances, classes, palette)
 
-    def draw_texts(self, texts: str, positions: Any, font_sizes: int, **options: Any) -> "OpenVocabularyDetVisualizer":
-        """Write names of boxes; mmdet makes those of small boxes too small to read."""
-        return super().draw_texts(texts, positions, font_sizes=max(font_sizes, 11), **options)
+    def draw_texts(
+        self, texts: str | list[str], positions: Any, font_sizes: int, **options: Any
+    ) -> "OpenVocabularyDetVisualizer":
+        """Write names of boxes, as text and in fonts that have their letters; mmdet's are too small on small boxes."""
+        drawn = [drawable(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        options["font_families"] = [font_families(text) for text in drawn]
+        with matplotlib.rc_context(PLAIN_TEXT):
+            return super().draw_texts(drawn, positions, font_sizes=max(font_sizes, 11), **options)
 
 
 def _enlarged(data_sample: DetDataSample, factor: int) -> DetDataSample:
