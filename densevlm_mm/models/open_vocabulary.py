@@ -13,6 +13,7 @@ from torch import Tensor
 
 from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.vocabulary.names import normal_form
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 
 @runtime_checkable
@@ -32,7 +33,7 @@ class OpenVocabularyModel(Protocol):
     - ``seg_logits``: scores (T, H, W), finite, larger is likelier. Their mean over several views of an image is a score
       of the image, whatever they are (sums over masks, means of sigmoids): nobody takes a softmax of them. A segmentor
       may leave them out to save memory; then there is no test-time augmentation;
-    - the meta information ``vocabulary_classes``: the names of the T classes.
+    - the meta information ``vocabulary_classes``: the names of the T classes; and ``training_classes``.
 
     **What a detector predicts.** ``pred_instances`` in the frame of the original image with ``bboxes``, ``scores``
     (finite), ``labels``, their names ``label_names`` (list of N), and ``is_novel`` (N,) bool where it is known which
@@ -41,6 +42,9 @@ class OpenVocabularyModel(Protocol):
     Scores that are not finite are an error that names the image, see :func:`check_finite_scores`.
     """
 
+    def training_classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels of training are places in."""
+
     def predicted_classes(self) -> tuple[str, ...]:
         """Names of the classes that predictions are over, in the order of their labels."""
 
@@ -48,16 +52,34 @@ class OpenVocabularyModel(Protocol):
         """Say what the classes of predictions and their embeddings are, with the keys of :func:`embedding_facts`."""
 
     @classmethod
-    def use_vocabulary(cls, cfg: ConfigDict, vocabulary: str) -> None:
+    def use_vocabulary(cls, cfg: ConfigDict, vocabulary: VocabularySource) -> None:
         """Let a model of this class predict over another vocabulary.
 
         Args:
             cfg: Its config, changed in place.
-            vocabulary: Packaged vocabulary or file.
+            vocabulary: Packaged vocabulary, file or list of names.
 
         Raises:
             ValueError: If the config names a file of class embeddings, of which no others can be made.
         """
+
+
+def embedding_options(options: Any, where: str) -> ConfigDict:
+    """The config of class embeddings, with which those of another vocabulary can be built.
+
+    Args:
+        options: ``dict(vocabulary=..., model_name=..., checkpoint=...)``.
+        where: Its key, for the error.
+
+    Raises:
+        ValueError: If it is a file of embeddings.
+    """
+    if not isinstance(options, dict) or "vocabulary" not in options:
+        raise ValueError(
+            f"{where} is a file of embeddings; to predict other classes give dict(vocabulary=..., model_name=..., "
+            "checkpoint=...), with which embeddings can be built."
+        )
+    return options
 
 
 def embedding_facts(embeddings: ClassEmbeddings) -> dict[str, Any]:

@@ -133,6 +133,7 @@ def test_predicts_scores_in_0_1_and_boxes_in_the_image(build, shape) -> None:
     detector = build().eval()
     with torch.no_grad():
         results = detector(images(2, 3, *shape), samples([], [], shape=shape), mode="predict")
+    assert detector.vocabulary_facts()["num_classes"] == len(detector.predicted_classes()) == 3
     for result in results:
         found = result.pred_instances
         assert 0 < len(found) <= 20

@@ -274,6 +274,8 @@ def test_test_classes_can_be_changed_and_take_their_prompts_from_the_training_on
     assert result.vocabulary_classes == ("dog", "cat")
     assert result.training_classes == model.training_classes() == ("cat", "sky")
     assert model.predicted_classes() == ("dog", "cat")
+    facts = model.vocabulary_facts()
+    assert (facts["vocabulary"], facts["num_classes"], facts["templates"]) == (["dog", "cat"], 2, ["{}"])
     assert result.seg_logits.data.shape[0] == 2
 
 
