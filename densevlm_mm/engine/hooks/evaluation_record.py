@@ -91,7 +91,7 @@ def evaluation_record(runner: Runner, dataset: Any) -> dict[str, Any]:
         alpha=_alpha(runner),
         encoder=_encoder_name(model),
         data=_data(_innermost(dataset)),
-        classes=model.vocabulary_facts() if hasattr(model, "vocabulary_facts") else None,
+        classes=_classes(runner, model),
         canvas=_canvas(steps, model),
         image_interpolation=_image_interpolation(steps),
         mask_interpolation=_mask_interpolation(steps),
@@ -118,6 +118,23 @@ def _checkpoint(runner: Runner, model: nn.Module) -> str | None:
         return str(runner._load_from)
     encoder = _encoder(model)
     return str(encoder.checkpoint) if encoder is not None and encoder.checkpoint else None
+
+
+def _classes(runner: Runner, model: Any) -> dict[str, Any] | None:
+    facts = model.vocabulary_facts() if hasattr(model, "vocabulary_facts") else None
+    file = _embedding_file((runner.cfg or {}).get("model"))
+    return {**facts, "file": file} if facts is not None and file is not None else facts
+
+
+def _embedding_file(options: Any) -> str | None:
+    """File of class embeddings that a model's config names for predictions; None if they are made of a vocabulary."""
+    if not isinstance(options, Mapping):
+        return None
+    given = options.get("test_class_embeddings") or options.get("class_embeddings")
+    if given is not None:
+        file = given.get("file") if isinstance(given, Mapping) else given
+        return file if isinstance(file, str) else None
+    return next((file for part in options.values() if (file := _embedding_file(part)) is not None), None)
 
 
 def _data(dataset: Any) -> str | None:

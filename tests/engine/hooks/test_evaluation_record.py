@@ -130,6 +130,23 @@ def test_label_maps_are_resized_only_if_they_are_loaded_before(cfg: Config) -> N
         assert record["canvas"] == "ResizeShortestEdge(scale=640, max_size=2560)"
 
 
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        (dict(class_embeddings="a.safetensors"), "a.safetensors"),
+        (dict(module=dict(roi_head=dict(bbox_head=dict(class_embeddings=dict(file="a.npz"))))), "a.npz"),
+        (dict(class_embeddings="a.safetensors", test_class_embeddings=dict(vocabulary="x")), None),
+        (dict(class_embeddings=dict(vocabulary="x"), test_class_embeddings=dict(file="b.npz")), "b.npz"),
+        (dict(type="NamesItsClasses"), None),
+    ],
+)
+def test_embeddings_from_a_file_are_told_by_it(cfg: Config, options: dict, file: str | None) -> None:
+    runner = Runner.from_cfg(cfg)
+    runner.cfg.model = options
+    record = evaluation_record(runner, runner.test_dataloader.dataset)
+    assert record["classes"].get("file") == file
+
+
 class Wrapper:
     """A data set around a data set."""
 
