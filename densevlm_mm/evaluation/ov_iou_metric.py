@@ -16,8 +16,8 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from densevlm_mm.evaluation.class_groups import ClassGroups
+from densevlm_mm.evaluation.class_numbering import model_numbering
 from densevlm_mm.evaluation.class_table import write_class_table
-from densevlm_mm.vocabulary.class_matching import renumbering
 
 _COUNTS = ("intersect", "pred", "label")
 
@@ -113,7 +113,6 @@ class OpenVocabularyIoUMetric(IoUMetric):
         self.groups = ClassGroups.of(tuple(dataset_meta["classes"]), dataset_meta.get("is_thing"), self.vocabulary)
         if self.train_vocabulary:
             self.groups = self.groups.with_seen(self.train_vocabulary)
-        self._numberings: dict[tuple[str, ...], torch.Tensor | None] = {}
         expected = dataset_meta.get("ignore_index")
         given = self._given_ignore_index
         if expected is not None and given not in (None, expected):
@@ -151,12 +150,7 @@ class OpenVocabularyIoUMetric(IoUMetric):
     def _numbered_as_data_set(self, sample: dict, pred: torch.Tensor) -> torch.Tensor:
         """Labels of the data set's classes for a prediction whose vocabulary may have another order."""
         names = sample.get("vocabulary_classes")
-        if names is None:
-            return pred
-        names = tuple(names)
-        if names not in self._numberings:
-            self._numberings[names] = _numbering(names, self.groups)
-        numbering = self._numberings[names]
+        numbering = model_numbering(tuple(names), self.groups.classes, self.groups.synonyms) if names else None
         return pred if numbering is None else numbering.to(pred.device)[pred.long()]
 
     def _note_training_classes(self, sample: dict) -> None:
@@ -258,17 +252,6 @@ class OpenVocabularyIoUMetric(IoUMetric):
                 f"results of {num_results} of {expected} images: the sampler must give every process the same number, "
                 "padded: use DefaultSampler(shuffle=False), with round_up=True"
             )
-
-
-def _numbering(names: Sequence[str], groups: ClassGroups) -> torch.Tensor | None:
-    try:
-        table = renumbering(names, groups.classes, groups.synonyms)
-    except ValueError as error:
-        raise ValueError(f"the model's classes are not in the order of the data set's: {error}") from error
-    if table is None:
-        return None
-    print_log("the model's classes are in another order than the data set's: matched by name", "current")
-    return torch.tensor(table)
 
 
 def _check_prediction(sample: dict, pred: torch.Tensor, num_classes: int, where: str) -> None:
