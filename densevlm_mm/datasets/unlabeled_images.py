@@ -194,7 +194,7 @@ class UnlabeledImageDataset(BaseDataset):
 
     def _list_text(self) -> tuple[list, list[str]]:
         content = fileio.get(self.ann_file, backend_args=self.backend_args)
-        names = [line.text for line in parse_lines(content, f"image source {self.ann_file}")]
+        names = parse_lines(content, f"image source {self.ann_file}")
         return names, [self._join(name) for name in names]
 
     def _list_folder(self) -> tuple[list, list[str]]:

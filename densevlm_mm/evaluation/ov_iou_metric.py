@@ -15,11 +15,11 @@ from mmseg.evaluation.metrics import IoUMetric
 from mmseg.registry import METRICS
 
 from densevlm_mm.evaluation.class_groups import ClassGroups
+from densevlm_mm.evaluation.class_numbering import model_numbering
 from densevlm_mm.evaluation.class_table import WritesClassTable
 from densevlm_mm.evaluation.label_maps import write_label_map
 from densevlm_mm.models.open_vocabulary import class_names
 from densevlm_mm.output_names import OutputFolder
-from densevlm_mm.vocabulary.class_matching import renumbering
 
 _COUNTS = ("intersect", "pred", "label")
 
@@ -116,7 +116,6 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
         self.groups = ClassGroups.of(tuple(dataset_meta["classes"]), dataset_meta.get("is_thing"), self.vocabulary)
         if self.train_vocabulary:
             self.groups = self.groups.with_seen(self.train_vocabulary)
-        self._numberings: dict[tuple[str, ...], torch.Tensor | None] = {}
         expected = dataset_meta.get("ignore_index")
         given = self._given_ignore_index
         if expected is not None and given not in (None, expected):
@@ -154,12 +153,7 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
     def _numbered_as_data_set(self, sample: dict, pred: torch.Tensor) -> torch.Tensor:
         """Labels of the data set's classes for a prediction whose vocabulary may have another order."""
         names = sample.get("vocabulary_classes")
-        if names is None:
-            return pred
-        names = tuple(names)
-        if names not in self._numberings:
-            self._numberings[names] = _numbering(names, self.groups)
-        numbering = self._numberings[names]
+        numbering = model_numbering(tuple(names), self.groups.classes, self.groups.synonyms) if names else None
         return pred if numbering is None else numbering.to(pred.device)[pred.long()]
 
     def _note_training_classes(self, sample: dict) -> None:
@@ -268,17 +262,6 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
                 f"results of {num_results} of {expected} images: the sampler must give every process the same number, "
                 "padded: use DefaultSampler(shuffle=False), with round_up=True"
             )
-
-
-def _numbering(names: Sequence[str], groups: ClassGroups) -> torch.Tensor | None:
-    try:
-        table = renumbering(names, groups.classes, groups.synonyms)
-    except ValueError as error:
-        raise ValueError(f"the model's classes are not in the order of the data set's: {error}") from error
-    if table is None:
-        return None
-    print_log("the model's classes are in another order than the data set's: matched by name", "current")
-    return torch.tensor(table)
 
 
 def _check_prediction(sample: dict, pred: torch.Tensor, num_classes: int, where: str) -> None:

@@ -9,10 +9,10 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from densevlm_mm.evaluation.class_numbering import model_numbering
 from densevlm_mm.evaluation.class_table import WritesClassTable
 from densevlm_mm.evaluation.offset_control import best_stuff_offset
 from densevlm_mm.registry import METRICS
-from densevlm_mm.vocabulary.class_matching import renumbering
 
 
 class _Group(NamedTuple):
@@ -107,7 +107,6 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, collect_dir=collect_dir)
         self.outfile_prefix = outfile_prefix
-        self._orders: dict[tuple, torch.Tensor | None] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep what the figures need of each image.
@@ -126,14 +125,8 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
         classes = tuple((self.dataset_meta or {})["classes"])
         if names is None or len(names) != len(classes):  # another number is told apart with the scores
             return None
-        key = (tuple(names), classes)
-        if key not in self._orders:
-            try:
-                numbering = renumbering(*key)
-            except ValueError as error:
-                raise ValueError(f"the model's classes are not in the order of the data set's: {error}") from error
-            self._orders[key] = None if numbering is None else torch.tensor(numbering).argsort()
-        return self._orders[key]
+        numbering = model_numbering(tuple(names), classes)
+        return None if numbering is None else numbering.argsort()
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the figures.

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from densevlm_mm.structures import RegionDataSample
-from densevlm_mm.visualization.fonts import PLAIN_TEXT, font_families, label_text
+from densevlm_mm.visualization.fonts import font_families, label_text
 
 # Blue and vermilion of the Okabe-Ito palette: told apart by colour-blind readers and in print.
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -96,5 +96,4 @@ def _draw_text(axis: Axes, text: str, anchor: tuple[float, float], colour: str, 
     y = min(max(anchor[1], 12), height - 8)
     outline = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
     style: dict[str, Any] = dict(color=colour, fontsize=12, weight="bold", path_effects=outline)
-    with matplotlib.rc_context(PLAIN_TEXT):
-        axis.text(x, y, text, ha="center", va="center", family=font_families(text), **style)
+    axis.text(x, y, text, ha="center", va="center", family=font_families(text), parse_math=False, usetex=False, **style)

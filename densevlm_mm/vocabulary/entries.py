@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from densevlm_mm.vocabulary.names import split_synonyms
-from densevlm_mm.vocabulary.text_files import Line
 
 _KEYS = ("name", "isthing", "synonyms")
 _NUMBERED = re.compile(r"(\d+)\s*[:.)\s]\s*\S")
@@ -61,34 +60,19 @@ def parse_entries(where: str, entries: Any) -> Entries:
     return Entries(tuple(classes), tuple(synonyms), np.array(flags, dtype=bool) if any(known) else None)
 
 
-def names_of_lines(where: str, lines: Sequence[Line]) -> list[str]:
-    """The names of a text file that has one a line.
-
-    Args:
-        where: Which file, for the errors.
-        lines: Its lines.
-
-    Raises:
-        ValueError: If there is none, or it looks like one line of many names, a table, a numbered list or JSON.
-    """
-    names = [line.text for line in lines]
-    if not names:
-        raise ValueError(f"{where} holds no classes: write one name a line")
-    check_list_of_names(where, names, "write one name a line")
-    return names
-
-
 def check_list_of_names(where: str, names: Sequence[str], fix: str) -> None:
     """Refuse what somebody gave as names one by one if it looks like something else.
 
     Args:
         where: Where they come from, for the error.
-        names: The names, at least one.
+        names: The names.
         fix: How to give them one by one.
 
     Raises:
-        ValueError: If it is one text of many names, a table, a numbered list or JSON.
+        ValueError: If there is none, or it is one text of many names, a table, a numbered list or JSON.
     """
+    if not names:
+        raise ValueError(f"{where} holds no classes: {fix}")
     if problem := _not_a_list_of_names(names):
         raise ValueError(
             f"{where}: {problem}; {fix}, or give synonyms and thing flags in a .json: "

@@ -4,7 +4,7 @@ import codecs
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 # UTF-32's marks begin with UTF-16's.
 _FOREIGN_MARKS = (
@@ -13,18 +13,6 @@ _FOREIGN_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
-
-
-class Line(NamedTuple):
-    """A line of a list.
-
-    Args:
-        number: Its number in the file, from 1.
-        text: What it says, without outer blanks.
-    """
-
-    number: int
-    text: str
 
 
 def decode_text(content: bytes, where: str) -> str:
@@ -54,8 +42,8 @@ def decode_text(content: bytes, where: str) -> str:
         ) from error
 
 
-def parse_lines(content: bytes, where: str) -> list[Line]:
-    r"""The lines of a list that say something.
+def parse_lines(content: bytes, where: str) -> list[str]:
+    r"""The lines of a list that say something, without outer blanks.
 
     Left out are blank lines and comments, which begin with ``#``; an entry that begins with it is written ``\#``. Lines
     end as on any system.
@@ -68,15 +56,11 @@ def parse_lines(content: bytes, where: str) -> list[Line]:
         ValueError: If it is not UTF-8.
     """
     text = decode_text(content, where).replace("\r\n", "\n").replace("\r", "\n")  # splitlines() would part at U+2028
-    lines = []
-    for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.strip()
-        if line and not line.startswith("#"):
-            lines.append(Line(number, line[1:] if line.startswith("\\#") else line))
-    return lines
+    lines = [line for line in map(str.strip, text.split("\n")) if line and not line.startswith("#")]
+    return [line[1:] if line.startswith("\\#") else line for line in lines]
 
 
-def read_lines(path: str | Path, what: str) -> list[Line]:
+def read_lines(path: str | Path, what: str) -> list[str]:
     """Read a list from a local file, see `parse_lines`.
 
     Args:

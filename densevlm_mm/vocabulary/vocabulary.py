@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, Union
 
 import numpy as np
 
-from densevlm_mm.vocabulary.entries import names_of_lines, parse_entries
+from densevlm_mm.vocabulary.entries import check_list_of_names, parse_entries
 from densevlm_mm.vocabulary.names import check_name, normal_form, prompt_form, split_synonyms
 from densevlm_mm.vocabulary.source_literals import read_source_literal
 from densevlm_mm.vocabulary.text_files import read_json, read_lines
@@ -220,7 +220,9 @@ class Vocabulary:
     @classmethod
     def _from_text(cls, path: Path) -> "Vocabulary":
         where = f"vocabulary file {path}"
-        return cls(path.stem, *parse_entries(where, names_of_lines(where, read_lines(path, "vocabulary file"))))
+        names = read_lines(path, "vocabulary file")
+        check_list_of_names(where, names, "write one name a line")
+        return cls(path.stem, *parse_entries(where, names))
 
     @classmethod
     def _from_list(cls, entries: Sequence[Any]) -> "Vocabulary":

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from densevlm_mm.vocabulary.entries import names_of_lines, parse_entries
+from densevlm_mm.vocabulary.entries import check_list_of_names, parse_entries
 from densevlm_mm.vocabulary.text_files import parse_lines
 
 
@@ -35,8 +35,9 @@ def test_wrong_entries_are_named_with_their_file(classes: Any, message: str) -> 
         parse_entries("vocabulary file own.json", classes)
 
 
-def names(text: str) -> list[str]:
-    return names_of_lines("vocabulary file names.txt", parse_lines(text.encode(), "names.txt"))
+def check(text: str) -> None:
+    lines = parse_lines(text.encode(), "names.txt")
+    check_list_of_names("vocabulary file names.txt", lines, "write one name a line")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def names(text: str) -> list[str]:
     ],
 )
 def test_a_name_a_line(text: str) -> None:
-    assert names(text) == text.splitlines()
+    check(text)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +72,4 @@ def test_a_name_a_line(text: str) -> None:
 )
 def test_other_files_are_refused_with_the_fix(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=rf"vocabulary file names\.txt.*{message}.*one name a line|{message}"):
-        names(text)
+        check(text)

@@ -55,7 +55,7 @@ class PascalContext459Converter(LabelMapConverter):
                     f"{folder} does not exist: {self.root} must hold trainval/ of Pascal Context and VOC2010/"
                 )
         path = self.split_file()
-        names = [line.text.split()[0] for line in read_lines(path, "list of images")]
+        names = [line.split()[0] for line in read_lines(path, "list of images")]
         found = [
             Sample(
                 source=self.root / "trainval" / f"{name}.mat",
