@@ -50,11 +50,11 @@ def main() -> None:
         for path, stem in zip(args.images, output_stems(args.images), strict=True):
             canvases = [load_canvas_image(path, model.cfg) for model in models]
             results = {
-                model.name: classify_grid(model, canvas, classes, (args.grid[0], args.grid[-1]), temperature)
+                model.name: classify_grid(model, canvas, classes, (args.grid[0], args.grid[-1]), temperature, threshold)
                 for model, canvas, classes in zip(models, canvases, embeddings, strict=True)
             }
             prefix = Path(args.out) / f"{stem}_grid"
-            cells = {name: result.record(threshold) for name, result in results.items()}
+            cells = {name: result.record() for name, result in results.items()}
             write_json(f"{prefix}.json", dict(image=path, threshold=threshold, temperature=temperature, cells=cells))
             plot_grid_classification(canvases[0], results, f"{prefix}.png", threshold)
             print(f"{prefix}.png, .json")
