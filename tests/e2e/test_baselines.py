@@ -148,6 +148,31 @@ def test_region_clip_resumes_exactly_with_the_same_classes_drawn(train, tmp_path
         torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
 
 
+def test_two_teachers_and_two_losses_resume_exactly(train, tmp_path) -> None:
+    # DenseVLM's targets and CLIPSelf's, whose teacher is the student as it starts.
+    student = dict(type="DenseImageEncoder", model_name="TinyScenes-S", checkpoint=STUDENT)
+    options = {
+        "model.loss": dict(
+            _delete_=True,
+            type="WeightedLosses",
+            losses=dict(align=dict(type="DecoupledAlignmentLoss"), distill=dict(type="FeatureDistillationLoss")),
+            weights=dict(align=1.0, distill=10.0),
+        ),
+        "default_hooks.distill": dict(type="CropTeacherHook", teacher=student),
+    }
+    whole = train("tiny/densevlm", "whole", **options)
+    resumed = train("tiny/densevlm", "resumed", str(tmp_path / "whole/iter_1.pth"), **options)
+    for part in ("state_dict", "optimizer"):
+        torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
+
+
+def test_a_target_that_no_hook_writes_stops_before_a_teacher_is_built(train, tmp_path) -> None:
+    options = {"default_hooks.teacher.with_logits": False, "default_hooks.teacher.teacher.model_name": "no such model"}
+    with pytest.raises(ValueError, match=r"DecoupledAlignmentLoss needs 'teacher_logits'.*RegionRetrievalHook"):
+        train("tiny/crop_logits", **options)
+    assert not list(tmp_path.rglob("*.pth"))
+
+
 def test_an_unknown_category_stops_before_the_first_step(train, tmp_path, tiny_world) -> None:
     content = json.loads((tiny_world / "annotations/instances_train.json").read_text())
     content["categories"][0]["name"] = "boats"

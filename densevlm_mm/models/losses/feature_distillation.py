@@ -5,19 +5,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densevlm_mm.models.losses.normalizer import mean_over_processes
+from densevlm_mm.models.losses.pretraining_loss import PretrainingLoss
 from densevlm_mm.registry import MODELS
 
 # R regions, D channels.
 
 
 @MODELS.register_module()
-class FeatureDistillationLoss(nn.Module):
+class FeatureDistillationLoss(PretrainingLoss):
     """One minus the mean cosine between student region features and teacher embeddings of the same image crops.
 
     With the student's own initial copy as teacher both live in one space. Features of another model (Table 2) do not:
     ``projection`` then maps the student's into the teacher's space by a linear layer that learns with it and is thrown
     away afterwards. The paper does not say how it joins the two spaces; this is the usual way of distilling across
     widths. The layer starts orthogonal, which keeps the cosines between student features.
+
+    The mean is over all regions of the batch: the mean over images of :class:`DecoupledAlignmentLoss` is DenseVLM's.
 
     Args:
         projection: ``(D of the student, D of the teacher)`` for a teacher of another space; ``None`` compares the
