@@ -36,7 +36,8 @@ def image_indices(sizes: Sequence[int], device: torch.device) -> Tensor:
     Returns:
         (sum of sizes,) int64, ascending.
     """
-    index_R = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes, dtype=torch.int64))
+    counts = torch.tensor(sizes, dtype=torch.int64)
+    index_R = torch.arange(len(sizes)).repeat_interleave(counts, output_size=sum(sizes))
     return index_R.to(device, non_blocking=True)
 
 

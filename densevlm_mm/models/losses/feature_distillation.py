@@ -20,8 +20,6 @@ class FeatureDistillationLoss(PretrainingLoss):
     away afterwards. The paper does not say how it joins the two spaces; this is the usual way of distilling across
     widths. The layer starts orthogonal, which keeps the cosines between student features.
 
-    The mean is over all regions of the batch: the mean over images of :class:`DecoupledAlignmentLoss` is DenseVLM's.
-
     Args:
         projection: ``(D of the student, D of the teacher)`` for a teacher of another space; ``None`` compares the
             features as they are.
@@ -68,7 +66,8 @@ class FeatureDistillationLoss(PretrainingLoss):
             teacher_features: Teacher embeddings of the regions' crops (R, D of the teacher), constant for autograd.
 
         Returns:
-            ``loss``, a scalar; 0 with a gradient of 0 if there is no region.
+            ``loss``, the mean over all regions of the batch (the mean over images is DenseVLM's); 0 with a gradient of
+            0 if there is no region.
 
         Raises:
             ValueError: If the features cannot be compared.

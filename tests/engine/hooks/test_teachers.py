@@ -5,6 +5,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from densevlm_mm.datasets.transforms import cell_boxes, cell_table
 from densevlm_mm.engine.hooks import CropTeacherHook, RegionRetrievalHook
@@ -136,6 +137,14 @@ def test_vocabulary_cannot_come_from_the_students_file(runner) -> None:
     runner.cfg.model.class_embeddings = "student.safetensors"
     with pytest.raises(ValueError, match=r"student\.safetensors"):
         RegionRetrievalHook(STUDENT).before_train(runner)
+
+
+def test_teachers_read_nothing_back_from_the_device(runner) -> None:
+    for hook in (RegionRetrievalHook(STUDENT), CropTeacherHook(STUDENT, with_logits=True)):
+        hook.before_train(runner)
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):  # values that are asked for are an error
+            targets = hook.compute_targets(torch.rand(2, 3, 64, 64), [torch.rand(3, 4), torch.rand(0, 4)])
+        assert {name: len(values) for name, values in targets.items()} == dict.fromkeys(hook.region_targets, 3)
 
 
 def test_targets_of_a_region_do_not_depend_on_the_other_regions(runner) -> None:

@@ -6,6 +6,7 @@ import torch
 from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from densevlm_mm.models.losses import PretrainingLoss
 from densevlm_mm.models.pretrainers import RegionPretrainer
@@ -217,6 +218,24 @@ def test_a_loss_gets_the_features_and_targets_that_it_names_each_computed_once(m
     assert inputs["img_id"] == ["image 0", "image 1"]
     assert inputs["image_index"].tolist() == [0, 0, 0]
     assert inputs["num_images"] == 2
+
+
+@pytest.mark.parametrize(
+    "loss", ["DecoupledAlignmentLoss", "FeatureDistillationLoss", "RegionContrastiveLoss", "EverythingLoss"]
+)
+def test_a_step_reads_nothing_back_from_the_device(loss: str) -> None:
+    """Tensors without values stand for those on a device: whoever asks for one, and makes the host wait, fails."""
+    model = pretrainer(loss=dict(type=loss))
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode:
+        data = batch_with_views()
+        for sample in data["data_samples"]:
+            sample.regions.labels = torch.zeros(len(sample.regions), dtype=torch.int64)
+            sample.regions.teacher_features = torch.rand(len(sample.regions), 128)
+        out = model(torch.rand(2, 3, SIZE, SIZE), data["data_samples"], mode="loss")
+        out["loss"].backward()
+        with pytest.raises(DataDependentOutputException):
+            out["loss"].item()
 
 
 def test_a_part_of_weight_0_trains_as_without_it_to_the_bit() -> None:
