@@ -60,7 +60,7 @@ def main() -> None:
     args = parse_args()
     with exit_on_user_error("tools/reproduce_tiny.py"):
         settings = settings_of(args)
-    memo = settings.folder("runs")
+    memo = settings.folder("runs") / "finished.json"
     if not all((ROOT / settings.data / name).is_file() for name in WORLD_FILES):
         world = run_tasks([world_task(settings)], ROOT, memo)
         if world.failed:

@@ -5,11 +5,13 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 _LOG_END = 25  # lines of a failed command's log that are shown
+_running: set["RunningCommand"] = set()
 
 
 class CommandError(RuntimeError):
@@ -29,6 +31,7 @@ class RunningCommand:
         self.command, self.log = tuple(command), log
         self.started = time.monotonic()
         self.seconds = self.cpu_seconds = 0.0
+        self._waiting = threading.Lock()  # a process can be waited for by one thread alone
         log.parent.mkdir(parents=True, exist_ok=True)
         # One thread a process: two processes side by side beat spinning threads on small machines.
         environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
@@ -36,6 +39,7 @@ class RunningCommand:
             self._process = subprocess.Popen(
                 (sys.executable, *command), cwd=root, stdout=file, stderr=subprocess.STDOUT, env=environment
             )
+        _running.add(self)
 
     @property
     def shown(self) -> str:
@@ -44,12 +48,14 @@ class RunningCommand:
 
     def poll(self, wait: bool = False) -> int | None:
         """The exit code, or None while it runs; afterwards ``seconds`` and ``cpu_seconds`` are known."""
-        if self._process.returncode is None:
-            pid, status, usage = os.wait4(self._process.pid, 0 if wait else os.WNOHANG)
-            if pid:
-                self._process.returncode = os.waitstatus_to_exitcode(status)
-                self.seconds = time.monotonic() - self.started
-                self.cpu_seconds = usage.ru_utime + usage.ru_stime  # its data loading processes included
+        with self._waiting:
+            if self._process.returncode is None:
+                pid, status, usage = os.wait4(self._process.pid, 0 if wait else os.WNOHANG)
+                if pid:
+                    self._process.returncode = os.waitstatus_to_exitcode(status)
+                    self.seconds = time.monotonic() - self.started
+                    self.cpu_seconds = usage.ru_utime + usage.ru_stime  # its data loading processes included
+                    _running.discard(self)
         return self._process.returncode
 
     def wait(self) -> None:
@@ -71,3 +77,9 @@ class RunningCommand:
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
             self.poll(wait=True)
+
+
+def stop_all() -> None:
+    """End every command that still runs."""
+    for command in list(_running):
+        command.stop()

@@ -88,8 +88,8 @@ def collect(settings: Settings, tasks: Sequence[Task], outcome: Outcome) -> Repo
     results = {seed: _metrics_of_seed(settings, seed, done) for seed in settings.seeds}
     runs = []
     for task in tasks:
-        record = task.record() if task.name in done else None
-        if record is not None:
+        if task.name in done:
+            record = task.record()
             shown = shlex.join(("python", *(anonymous(settings, argument) for argument in task.command)))
             is_current = record["source"] == source_digest()
             runs.append(Run(task.name, shown, record["seconds"], record["cpu_seconds"], is_current))

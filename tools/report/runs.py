@@ -1,17 +1,23 @@
-"""Running tasks, some at a time, in the order of their dependencies; what has finished is not repeated."""
+"""Running tasks through doit: in the order of their dependencies, some at a time, and only what is out of date."""
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from doit.cmd_base import ModuleTaskLoader
+from doit.dependency import DatabaseException, JsonDB
+from doit.doit_cmd import DoitMain
+from doit.exceptions import BaseFail, UnmetDependency
+from doit.reporter import ZeroReporter
+from doit.task import Task as DoitTask
 from tqdm import tqdm
 
-from report.commands import RunningCommand
-from report.tasks import Task, fingerprint
-
-_POLL_SECONDS = 0.2
+from densevlm_mm.files import write_text
+from report.commands import stop_all
+from report.tasks import Task
 
 
 @dataclass
@@ -22,7 +28,7 @@ class Outcome:
         finished: Names of those that ran.
         reused: Names of those that did not have to.
         failed: Name to the reason, with the end of the log.
-        skipped: Name of a task to the name of the one that it needs and that did not finish.
+        skipped: Name of a task to the names of those that it needs and that did not finish.
     """
 
     finished: list[str] = field(default_factory=list)
@@ -35,119 +41,90 @@ class Outcome:
         """Names of the tasks whose results are there."""
         return {*self.finished, *self.reused}
 
-    @property
-    def lost(self) -> set[str]:
-        """Names of the tasks whose results will not come."""
-        return {*self.failed, *self.skipped}
+
+class PersistentDB(JsonDB):
+    """doit's record of what ran with which inputs, on the disk after every task and not only at the end."""
+
+    def _load(self) -> dict:
+        try:
+            content = super()._load()
+        except DatabaseException:
+            content = None
+        is_whole = isinstance(content, dict) and all(isinstance(entry, dict) for entry in content.values())
+        return content if is_whole else {}  # which only costs running the tasks again
+
+    def set(self, task_id: str, dependency: str, value: Any) -> None:
+        """Store a value; the list of dependencies is the last one of a task."""
+        super().set(task_id, dependency, value)
+        if dependency == "deps:":
+            self.dump()
+
+    def dump(self) -> None:
+        """Write the file, whole or not at all."""
+        write_text(self.name, self.codec.encode(self._db))
 
 
-def run_tasks(tasks: Sequence[Task], root: Path, memo_dir: Path, jobs: int = 2) -> Outcome:
+def run_tasks(tasks: Sequence[Task], root: Path, memo: Path, jobs: int = 2) -> Outcome:
     """Run tasks, at most ``jobs`` at a time; a failure stops only what depends on it.
 
     Args:
-        tasks: In an order in which each stands behind those that it needs.
+        tasks: The tasks.
         root: Folder to run in.
-        memo_dir: See :func:`fingerprint`.
+        memo: File in which doit remembers what has finished.
         jobs: Processes side by side.
 
     Raises:
-        ValueError: If ``jobs`` is not positive, or a task needs one that does not stand before it.
+        ValueError: If ``jobs`` is not positive, or the tasks do not fit together.
     """
     if jobs < 1:
         raise ValueError(f"at least one process must run, not {jobs}")
-    _check_order(tasks)
-    scheduler = _Scheduler(tasks, root, memo_dir, jobs)
+    outcome, progress = Outcome(), _Progress(tasks, jobs)
+
+    def task_report() -> Iterator[dict[str, Any]]:
+        yield from (task.as_doit_task(root) for task in tasks)
+
+    options = {
+        "dep_file": str(memo),
+        "backend": "persistent",
+        "num_process": jobs,
+        "par_type": "thread",  # the work is done by the commands' own processes
+        "continue": True,
+        "reporter": _reporter(outcome, progress),
+    }
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    loader = ModuleTaskLoader({"task_report": task_report, "DOIT_CONFIG": options})
+    backend = {"BACKEND": {"persistent": f"{__name__}:{PersistentDB.__name__}"}}
     try:
-        while scheduler.is_busy:
-            scheduler.start_ready()
-            scheduler.collect_ended()
+        status = DoitMain(loader, extra_config=backend).run(["run"])
     finally:
-        scheduler.close()
-    return scheduler.outcome
+        stop_all()
+        progress.close()
+    if status not in (0, 1, 2):  # success, failure, error of a task
+        raise ValueError("the tasks of the report do not fit together, see above")
+    return outcome
 
 
-def _check_order(tasks: Sequence[Task]) -> None:
-    seen: set[str] = set()
-    for task in tasks:
-        for name in task.after:
-            if name not in seen:
-                raise ValueError(f"task {task.name} needs {name}, which does not stand before it")
-        seen.add(task.name)
+def _reporter(outcome: Outcome, progress: "_Progress") -> type[ZeroReporter]:
+    """The class of a doit reporter that takes down what becomes of each task."""
 
+    class Reporter(ZeroReporter):
+        def add_success(self, task: DoitTask) -> None:
+            outcome.finished.append(task.name)
+            progress.settle(task.name, "finished", was_run=True)
 
-@dataclass
-class _Running:
-    task: Task
-    fingerprint: str
-    command: RunningCommand
+        def skip_uptodate(self, task: DoitTask) -> None:
+            outcome.reused.append(task.name)
+            progress.settle(task.name, "finished before")
 
+        def add_failure(self, task: DoitTask, fail: BaseFail) -> None:
+            if isinstance(fail, UnmetDependency):
+                outcome.skipped[task.name] = fail.message
+                progress.settle(task.name, f"not run, it needs {fail.message}")
+            else:
+                outcome.failed[task.name] = fail.get_msg().strip()
+                progress.settle(task.name, f"FAILED: {outcome.failed[task.name].splitlines()[-1]}")
 
-class _Scheduler:
-    """Which tasks wait, which run, and what became of the others."""
-
-    def __init__(self, tasks: Sequence[Task], root: Path, memo_dir: Path, jobs: int) -> None:
-        self.root, self.memo_dir, self.jobs = root, memo_dir, jobs
-        self.waiting = list(tasks)
-        self.running: list[_Running] = []
-        self.outcome = Outcome()
-        self.progress = _Progress(tasks, jobs)
-
-    @property
-    def is_busy(self) -> bool:
-        return bool(self.waiting or self.running)
-
-    def start_ready(self) -> None:
-        """Start what is ready while there is room; drop what cannot run any more."""
-        for task in list(self.waiting):
-            lost = next((name for name in task.after if name in self.outcome.lost), None)
-            if lost is not None:
-                self.waiting.remove(task)
-                self.outcome.skipped[task.name] = lost
-                self.progress.settle(task, f"not run, it needs {lost}")
-            elif len(self.running) < self.jobs and self.outcome.done.issuperset(task.after):
-                self.waiting.remove(task)
-                self._start(task)
-
-    def _start(self, task: Task) -> None:
-        try:
-            digest = fingerprint(task, self.root, self.memo_dir)
-        except FileNotFoundError as error:
-            self._fail(task, str(error))
-            return
-        if task.is_finished(digest):
-            self.outcome.reused.append(task.name)
-            self.progress.settle(task, "finished before")
-            return
-        task.prepare()
-        self.running.append(_Running(task, digest, RunningCommand(self.root, task.command, task.log)))
-
-    def collect_ended(self) -> None:
-        """Settle the tasks whose command has ended; wait a moment if some still run."""
-        if self.running:
-            time.sleep(_POLL_SECONDS)
-        for running in [r for r in self.running if r.command.poll() is not None]:
-            self.running.remove(running)
-            task, command = running.task, running.command
-            if command.poll() != 0:
-                self._fail(task, command.failure())
-                continue
-            try:
-                task.finish(running.fingerprint, command.seconds, command.cpu_seconds)
-            except FileNotFoundError as error:
-                self._fail(task, str(error))
-                continue
-            self.outcome.finished.append(task.name)
-            self.progress.settle(task, f"{command.seconds:.0f} s", was_run=True)
-
-    def _fail(self, task: Task, reason: str) -> None:
-        self.outcome.failed[task.name] = reason
-        self.progress.settle(task, f"FAILED: {reason.splitlines()[-1]}")
-
-    def close(self) -> None:
-        """Stop what still runs."""
-        for running in self.running:
-            running.command.stop()
-        self.progress.close()
+    return Reporter
 
 
 class _Progress:
@@ -162,17 +139,17 @@ class _Progress:
         self.width = max((len(task.name) for task in tasks), default=0)
         self.bar = tqdm(total=self.total, unit="task", disable=not sys.stderr.isatty(), dynamic_ncols=True)
 
-    def settle(self, task: Task, what: str, was_run: bool = False) -> None:
+    def settle(self, name: str, what: str, was_run: bool = False) -> None:
         """Count a task."""
-        del self.costs[task.name]
-        self.paid += task.cost if was_run else 0.0
+        self.paid += self.costs.pop(name) if was_run else 0.0
+        self.costs.pop(name, None)
         elapsed = time.monotonic() - self.started
         # Before the first task has ended, costs are taken for seconds.
         pace = elapsed / self.paid if self.paid else 1 / self.jobs
         eta = f"{_duration(sum(self.costs.values()) * pace)} left" if self.costs else "done"
         self.bar.set_postfix_str(eta, refresh=False)
         self.bar.update()
-        line = f"[{self.total - len(self.costs):3d}/{self.total}] {task.name.ljust(self.width)}  {what}"
+        line = f"[{self.total - len(self.costs):3d}/{self.total}] {name.ljust(self.width)}  {what}"
         self.bar.write(f"{line}  ({eta}, {_duration(elapsed)} so far)", file=sys.stdout)
         sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""One step of the report, and how it is known that a step need not run again."""
+"""One step of the report: a command, the files that it reads and those that it writes."""
 
 import hashlib
 import json
@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from doit.exceptions import TaskFailed
+from doit.tools import config_changed
 from mmengine.config import Config
 
 import densevlm_mm
-from densevlm_mm.models.text.checkpoint_digest import checkpoint_digest
+from densevlm_mm.files import write_text
+from report.commands import RunningCommand
 
 # Distributions whose versions the figures may depend on.
 PACKAGES = ("torch", "torchvision", "mmengine", "open_clip_torch", "timm", "numpy")
@@ -32,7 +35,7 @@ class Task:
         folder: Where it writes; emptied before it runs. The log lies beside it.
         outputs: Files that it must have written.
         config: Config file that it reads; what it resolves to counts as input.
-        inputs: Files whose content counts as input, beside those that the config names.
+        inputs: Files whose content counts as input, beside the weights that config and command name.
         after: Names of the tasks that must have finished before.
         cost: About how many CPU seconds it takes, for the time that is left.
     """
@@ -51,75 +54,55 @@ class Task:
         """Its output."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
-    def record(self) -> dict[str, Any] | None:
-        """What was written down when it last finished."""
-        try:
-            content = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-            return None  # which only costs running it again
-        return content if isinstance(content, dict) else None
+    def record(self) -> dict[str, Any]:
+        """What was written down when it last finished: ``command``, ``seconds``, ``cpu_seconds``, ``source``."""
+        return json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
 
-    def is_finished(self, fingerprint: str) -> bool:
-        """Whether it finished with the same inputs and its files are still there."""
-        record = self.record()
-        return (
-            record is not None
-            and record.get("fingerprint") == fingerprint
-            and all(path.is_file() for path in self.outputs)
+    def as_doit_task(self, root: Path) -> dict[str, Any]:
+        """Describe the task to doit, which runs it when a file, the config, the command or a version has changed.
+
+        The source code of this package counts by its version alone, see :func:`source_digest`; images do not count.
+
+        Args:
+            root: Folder that commands run in.
+        """
+        cfg = {} if self.config is None else Config.fromfile(str(root / self.config)).to_dict()
+        named = (root / text for text in _strings([cfg, list(self.command)]) if text.endswith((".safetensors", ".pth")))
+        # Its own outputs and weights that an option replaces may not be there.
+        weights = {path for path in named if path.is_file() and path not in self.outputs}
+        settings = dict(command=self.command, config=cfg, versions=package_versions())
+        return dict(
+            basename=self.name,
+            actions=[(self.run, [root])],
+            io=dict(capture=False),  # its output goes to its log; capturing would catch that of the other threads too
+            file_dep=sorted(str(root / path) for path in {*weights, *(root / path for path in self.inputs)}),
+            task_dep=list(self.after),
+            targets=[str(path) for path in (*self.outputs, self.folder / RECORD)],
+            uptodate=[config_changed(json.dumps(settings, sort_keys=True, default=str))],
         )
 
-    def prepare(self) -> None:
-        """Remove what an earlier or an interrupted run has left."""
+    def run(self, root: Path) -> TaskFailed | None:
+        """Run the command in an empty folder, and write down that it finished.
+
+        Returns:
+            What went wrong, or None.
+        """
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
-
-    def finish(self, fingerprint: str, seconds: float, cpu_seconds: float) -> None:
-        """Write down that it finished.
-
-        Raises:
-            FileNotFoundError: If a file is missing that it should have written.
-        """
-        missing = [str(path) for path in self.outputs if not path.is_file()]
+        command = RunningCommand(root, self.command, self.log)
+        if command.poll(wait=True) != 0:
+            return TaskFailed(command.failure())
+        missing = [path for path in self.outputs if not path.is_file()]
         if missing:
-            raise FileNotFoundError(
-                f"{self.name} ended without an error but did not write {missing[0]}: see {self.log}"
-            )
-        record = dict(
-            fingerprint=fingerprint,
-            seconds=seconds,
-            cpu_seconds=cpu_seconds,
-            source=source_digest(),
-            command=self.command,
-        )
-        (self.folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            return TaskFailed(f"{self.name} ended without an error but did not write {missing[0]}: see {self.log}")
+        self.write_record(command.seconds, command.cpu_seconds)
+        return None
 
-
-def fingerprint(task: Task, root: Path, memo_dir: Path) -> str:
-    """Hash all that a task's result depends on: command, resolved config, content of files, package versions.
-
-    The source code of this package counts by its version alone, see :func:`source_digest`; images do not count.
-
-    Args:
-        task: The task; its input files are there.
-        root: Folder that it runs in.
-        memo_dir: Where the hashes of large files are remembered.
-
-    Raises:
-        FileNotFoundError: If an input is missing.
-    """
-    cfg = {} if task.config is None else Config.fromfile(str(root / task.config)).to_dict()
-    named = (root / value for value in _strings([cfg, list(task.command)]) if value.endswith((".safetensors", ".pth")))
-    # Its own outputs and weights that an option replaces may not be there.
-    weights = {path for path in named if path.is_file() and path not in task.outputs}
-    files = sorted({*weights, *(root / path for path in task.inputs)})
-    content = dict(
-        command=task.command,
-        config=cfg,
-        files=[(path.name, checkpoint_digest(path, memo_dir)) for path in files],
-        versions=package_versions(),
-    )
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    def write_record(self, seconds: float, cpu_seconds: float) -> None:
+        """Write down that the task finished, what it took, and with which source code."""
+        record = dict(command=self.command, seconds=seconds, cpu_seconds=cpu_seconds, source=source_digest())
+        write_text(self.folder / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def _strings(node: object) -> Iterator[str]:
@@ -148,6 +131,5 @@ def source_digest() -> str:
     folder = Path(densevlm_mm.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        if "report" not in path.relative_to(folder).parts:
-            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+        digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

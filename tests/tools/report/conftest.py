@@ -40,14 +40,14 @@ def invented() -> Callable[..., Report]:
 def _invented(settings: Settings, lost: tuple[str, ...] = ()) -> Report:
     tasks = plan_tasks(settings)
     for task in tasks:
-        task.prepare()
+        task.folder.mkdir(parents=True, exist_ok=True)
         for path in task.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".png":
                 cv2.imwrite(str(path), np.full((4, 4, 3), 200, np.uint8))
             else:
                 path.write_text("{}")
-        task.finish("digest", 2.0, 3.0)
+        task.write_record(2.0, 3.0)
     for seed in settings.seeds:
         for number, experiment in enumerate(EXPERIMENTS):
             metrics = {key: 10.0 + number + 0.5 * seed for key in METRICS}
@@ -62,10 +62,10 @@ def _invented(settings: Settings, lost: tuple[str, ...] = ()) -> Report:
         cv2.imwrite(str(folder / "1.png"), np.zeros((8, 8, 3), np.uint8))
     outcome = Outcome()
     for task in tasks:
-        needed = next((name for name in task.after if name in outcome.lost), None)
+        needed = " ".join(name for name in task.after if name in {*outcome.failed, *outcome.skipped})
         if task.name in lost:
             outcome.failed[task.name] = f"{settings.root}/tools/train.py: out of <memory>"
-        elif needed is not None:
+        elif needed:
             outcome.skipped[task.name] = needed
         else:
             outcome.finished.append(task.name)

@@ -1,5 +1,11 @@
 """Scheduling with commands that take no time: ``python -c`` that writes a file."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,21 +93,42 @@ else: raise SystemExit("alone")
     assert run(tmp_path, *order, jobs=1).finished == ["c", "d"]
 
 
-def test_wrong_orders_and_numbers_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="task b needs a"):
-        run(tmp_path, task(tmp_path, "b", "a"), task(tmp_path, "a"))
+def test_tasks_that_do_not_fit_together_and_no_process_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="do not fit together"):
+        run(tmp_path, task(tmp_path, "b", "a"))
     with pytest.raises(ValueError, match="at least one process"):
         run(tmp_path, task(tmp_path, "a"), jobs=0)
 
 
-def test_an_interruption_stops_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    endless = task(tmp_path, "a", code="import time; time.sleep(60)")
-    with monkeypatch.context() as patch:
-        patch.setattr("report.runs.time.sleep", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path, endless)
-    assert endless.record() is None
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"a": 3}'])
+def test_a_damaged_memory_costs_a_rerun_only(tmp_path: Path, damage: str) -> None:
+    run(tmp_path, task(tmp_path, "a"))
+    (tmp_path / "memo").write_text(damage)
     assert run(tmp_path, task(tmp_path, "a")).finished == ["a"]
+
+
+def test_an_interruption_stops_what_runs_and_keeps_what_has_finished(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from report.runs import run_tasks
+from report.tasks import Task
+root = Path(sys.argv[1])
+tasks = [
+    Task("a", ("-c", "import pathlib; pathlib.Path('a/out').touch()"), root / "a", (root / "a/out",)),
+    Task("b", ("-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"), root / "b", (), after=("a",)),
+]
+print(run_tasks(tasks, root, root / "memo", 2).reused)
+"""
+    command = (sys.executable, "-c", script, str(tmp_path))
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        log = tmp_path / "b.log"
+        while not (log.exists() and log.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
+    assert list(json.loads((tmp_path / "memo").read_text())) == ["a"]
