@@ -38,18 +38,13 @@ def region_file(run_tool, tiny_world: Path) -> Path:
 
 
 @pytest.fixture
-def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
+def train(three_iterations: dict[str, object], tmp_path: Path, monkeypatch) -> Callable[..., dict]:
     """Train a config below configs/ for three iterations of four images; returns the last checkpoint."""
     monkeypatch.chdir(ROOT)
 
     def run(name: str, work_dir: str = "run", resume: str | None = None, **options: object) -> dict:
         settings = {
-            "train_dataloader.dataset.dataset.data_root": str(tiny_world),
-            "train_dataloader.dataset.dataset.indices": 12,
-            "train_dataloader.batch_size": 4,
-            "train_dataloader.num_workers": 0,
-            "train_dataloader.persistent_workers": False,
-            "param_scheduler.0.end": 1,
+            **three_iterations,
             "train_cfg.max_epochs": 1,
             "default_hooks.logger.interval": 1,
             "default_hooks.checkpoint.interval": 1,

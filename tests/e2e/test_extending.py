@@ -31,16 +31,8 @@ def example(tmp_path: Path, monkeypatch) -> Iterator[Path]:
         MODELS.module_dict.pop(name, None)
 
 
-def test_the_example_trains_with_both_losses(example: Path, tiny_world: Path) -> None:
-    settings = {
-        "train_dataloader.dataset.dataset.data_root": str(tiny_world),
-        "train_dataloader.dataset.dataset.indices": 12,
-        "train_dataloader.batch_size": 4,
-        "train_dataloader.num_workers": 0,
-        "train_dataloader.persistent_workers": False,
-        "param_scheduler.0.end": 1,
-        "default_hooks.vision.teacher.pretrained": False,
-    }
+def test_the_example_trains_with_both_losses(example: Path, three_iterations: dict[str, object]) -> None:
+    settings = {**three_iterations, "default_hooks.vision.teacher.pretrained": False}
     cfg = load_experiment("my_config.py", settings, "run")
     cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
     cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
