@@ -1,7 +1,7 @@
 """What the figures of an evaluation are of."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
+from densevlm_mm.engine.pipeline_steps import innermost_dataset, pipeline_steps
 from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.evaluation.class_table import WritesClassTable
 from densevlm_mm.models.encoders import DenseImageEncoder
@@ -85,12 +86,12 @@ class EvaluationRecordHook(Hook):
 def evaluation_record(runner: Runner, dataset: Any) -> dict[str, Any]:
     """What an evaluation of the runner's model on a data set is of; see :class:`EvaluationRecordHook`."""
     model = unwrap_model(runner.model)
-    steps = list(_steps(getattr(_innermost(dataset), "pipeline", None)))
+    steps = pipeline_steps(dataset)
     record: dict[str, Any] = dict(
         checkpoint=_checkpoint(runner, model),
         alpha=_alpha(runner),
         encoder=_encoder_name(model),
-        data=_data(_innermost(dataset)),
+        data=_data(innermost_dataset(dataset)),
         classes=_classes(runner, model),
         canvas=_canvas(steps, model),
         image_interpolation=_image_interpolation(steps),
@@ -154,23 +155,6 @@ def _encoder(model: nn.Module) -> DenseImageEncoder | None:
 def _encoder_name(model: nn.Module) -> str | None:
     encoder = _encoder(model)
     return None if encoder is None else str(encoder.model_name)
-
-
-def _innermost(dataset: Any) -> Any:
-    while getattr(dataset, "dataset", None) is not None or getattr(dataset, "datasets", None):
-        dataset = dataset.dataset if getattr(dataset, "dataset", None) is not None else dataset.datasets[0]
-    return dataset
-
-
-def _steps(transform: Any) -> Iterator[Any]:
-    """The transforms inside compositions; of test-time augmentation those of the first view."""
-    if views := getattr(transform, "subroutines", None):
-        yield from _steps(views[0])
-    elif inner := getattr(transform, "transforms", None):
-        for each in inner:
-            yield from _steps(each)
-    elif transform is not None:
-        yield transform
 
 
 def _canvas(steps: list[Any], model: nn.Module) -> str | None:

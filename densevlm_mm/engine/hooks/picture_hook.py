@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from densevlm_mm.compat.visualizer_processes import drawing_in_this_process
-from densevlm_mm.datasets.transforms.loading import decode_image, read_file
+from densevlm_mm.datasets.transforms import LoadImage
+from densevlm_mm.engine.pipeline_steps import pipeline_steps
 from densevlm_mm.files import atomic_write
 from densevlm_mm.output_names import OutputFolder
 
@@ -27,7 +29,7 @@ class PictureHook(Hook):
         test_out_dir: Folder of the pictures, relative to the current one.
         show: Whether to show pictures in a window too.
         wait_time: Seconds that a shown picture stays.
-        backend_args: Arguments of mmengine's file backend, to read the images.
+        backend_args: Unused: images are read as the data set reads them. mmdet's and mmseg's hooks have it.
     """
 
     _folder: OutputFolder | None = None
@@ -55,7 +57,7 @@ class PictureHook(Hook):
         if self._folder is None:
             self._folder = OutputFolder(self.test_out_dir or Path(runner.log_dir) / "pictures")
         for sample in outputs or ():
-            image = read_drawn_image(sample, self.backend_args)
+            image = read_drawn_image(sample, runner.test_dataloader.dataset)
             with (
                 atomic_write(self._folder.path(sample, self.picture_suffix(sample))) as partial,
                 drawing_in_this_process(),
@@ -89,20 +91,24 @@ class PictureHook(Hook):
         )
 
 
-def read_drawn_image(sample: Any, backend_args: dict | None = None) -> np.ndarray:
-    """Read the image that predictions are of: RGB (H, W, 3) uint8, turned by its EXIF orientation if the model's was.
+def read_drawn_image(sample: Any, dataset: Any) -> np.ndarray:
+    """Read the image that predictions are of: RGB (H, W, 3) uint8, in the frame that the model saw.
+
+    Args:
+        sample: Data sample with ``img_path`` and ``ori_shape``.
+        dataset: Where it comes from; its own loader reads the image again.
 
     Raises:
         ValueError: If the file has another size than the image that the model saw.
     """
-    content = read_file(sample.img_path, backend_args)
-    image = decode_image(content, sample.img_path)
-    shape = tuple(sample.get("ori_shape", image.shape)[:2])
-    if image.shape[:2] != shape:
-        image = decode_image(content, sample.img_path, "color_ignore_orientation")
-    if image.shape[:2] != shape:
+    loaders = (step for step in pipeline_steps(dataset) if isinstance(step, LoadImageFromFile))
+    loader = next(loaders, None) or LoadImage()
+    shape = tuple(sample.get("ori_shape", ())[:2])
+    frame = dict(height=shape[0], width=shape[1]) if shape else {}
+    image = loader.transform(dict(img_path=sample.img_path, **frame))["img"]
+    if shape and image.shape[:2] != shape:
         raise ValueError(
             f"{sample.img_path} is {image.shape[:2]} (height, width), but was {shape} when the model saw it: has the "
             "file been changed meanwhile?"
         )
-    return image[..., ::-1]
+    return image[..., ::-1].astype(np.uint8)

@@ -47,7 +47,7 @@ class LegendSegVisualizationHook(PictureHook):
             name = flat_name(sample.get("output_name", None) or Path(sample.img_path).name)
             runner.visualizer.add_datasample(
                 f"val_{name}",
-                read_drawn_image(sample, self.backend_args),
+                read_drawn_image(sample, runner.val_dataloader.dataset),
                 data_sample=sample,
                 show=self.show,
                 wait_time=self.wait_time,

@@ -2,11 +2,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import mmcv.transforms
 import mmengine.dist.utils
 import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from mmengine.dataset import Compose
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -106,7 +108,7 @@ def test_nothing_is_drawn_unless_switched_on(images: list[dict], tmp_path: Path)
 
 
 def test_pictures_are_in_rgb_and_whole_or_absent(images: list[dict], tmp_path: Path) -> None:
-    runner = SimpleNamespace(log_dir=str(tmp_path / "log"))
+    runner = runner_with(SimpleNamespace(), tmp_path)
     good, bad = (DetDataSample(metainfo=info) for info in images)
     bad.set_metainfo(dict(fails=True))
     with pytest.raises(ValueError, match="cannot be drawn"):
@@ -115,13 +117,20 @@ def test_pictures_are_in_rgb_and_whole_or_absent(images: list[dict], tmp_path: P
     assert np.asarray(Image.open(tmp_path / "log/pictures/cam1/1.png"))[0, 0].tolist() == [199, 10, 30]
 
 
-def test_an_image_is_turned_as_the_model_saw_it(tmp_path: Path) -> None:
+def dataset_with(loader: Any) -> SimpleNamespace:
+    return SimpleNamespace(dataset=SimpleNamespace(pipeline=Compose([loader])))  # as in a wrapper
+
+
+def test_an_image_is_read_in_the_frame_that_the_model_saw(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # a quarter turn
     Image.new("RGB", (48, 32)).save(tmp_path / "turned.jpg", exif=exif)
+    sample = DetDataSample(metainfo=dict(img_path=str(tmp_path / "turned.jpg")))
     for shape in ((48, 32), (32, 48)):
-        sample = DetDataSample(metainfo=dict(img_path=str(tmp_path / "turned.jpg"), ori_shape=shape))
-        assert read_drawn_image(sample).shape == (*shape, 3)
-    sample.set_metainfo(dict(ori_shape=(40, 40)))
-    with pytest.raises(ValueError, match=r"turned\.jpg is \(32, 48\) .* but was \(40, 40\)"):
-        read_drawn_image(sample)
+        sample.set_metainfo(dict(ori_shape=shape))
+        assert read_drawn_image(sample, dataset_with(dict(type="LoadImage"))).shape == (*shape, 3)
+    stored = mmcv.transforms.LoadImageFromFile(color_type="color_ignore_orientation")
+    assert read_drawn_image(sample, dataset_with(stored)).shape == (32, 48, 3)
+    sample.set_metainfo(dict(ori_shape=(48, 32)))
+    with pytest.raises(ValueError, match=r"turned\.jpg is \(32, 48\) .* but was \(48, 32\)"):
+        read_drawn_image(sample, dataset_with(stored))

@@ -17,6 +17,7 @@ class Runner:
     def __init__(self, iteration: int | None = None) -> None:
         self.drawn: list[tuple[str, int, list]] = []
         self.visualizer = SimpleNamespace(add_datasample=self.add, dataset_meta={})
+        self.val_dataloader = self.test_dataloader = SimpleNamespace(dataset=None)
         self.iteration = iteration
 
     def add(self, name: str, image: np.ndarray, data_sample: Any, out_file: str = "", step: int = 0, **_: Any) -> None:
