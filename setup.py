@@ -27,6 +27,14 @@ setup(
     install_requires=requirements(),
     extras_require={
         "lite": ["mmcv-lite==2.1.0"],
-        "dev": ["doit>=0.37", "mypy>=1.11", "pre-commit>=3.7", "pytest>=8.2", "pytest-xdist>=3.6", "ruff>=0.6"],
+        "dev": [
+            "doit>=0.37",
+            "hypothesis>=6.100",
+            "mypy>=1.11",
+            "pre-commit>=3.7",
+            "pytest>=8.2",
+            "pytest-xdist>=3.6",
+            "ruff>=0.6",
+        ],
     },
 )

@@ -3,8 +3,10 @@
 A detection config says ``custom_imports = dict(imports=['densevlm_mm.detection'])``, with mmdet as its default scope.
 """
 
+from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset
 from densevlm_mm.datasets.ov_coco import OVCocoDataset
 from densevlm_mm.datasets.ov_lvis import OVLVISDataset
+from densevlm_mm.evaluation.ground_truth import CheckedLVISMetric
 from densevlm_mm.evaluation.ov_coco_metric import OVCocoAP50Metric
 from densevlm_mm.models.dense_heads import NormedRPNHead
 from densevlm_mm.models.detectors import FViT
@@ -14,6 +16,8 @@ from densevlm_mm.models.roi_heads.bbox_heads import CosineBBoxHead
 from densevlm_mm.visualization.open_vocabulary_boxes import OpenVocabularyDetVisualizer
 
 __all__ = [
+    "CheckedLVISMetric",
+    "ClassOrderCocoDataset",
     "CosineBBoxHead",
     "FViT",
     "FViTRoIHead",

@@ -28,7 +28,7 @@ model = dict(
         rcnn=dict(score_thr=1e-4, nms=dict(iou_threshold=0.5), max_per_img=300, mask_thr_binary=0.5)))
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
@@ -46,5 +46,5 @@ val_dataloader = dict(
     dataset=dict(type='OVLVISDataset', ann_file='annotations/lvis_val.json', data_prefix=dict(img='')))
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    _delete_=True, type='LVISMetric', ann_file='data/tiny_scenes/annotations/lvis_val.json', metric=['bbox', 'segm'])
+    _delete_=True, type='CheckedLVISMetric', ann_file='data/tiny_scenes/annotations/lvis_val.json', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator

@@ -36,7 +36,11 @@ def predict_on_images(cfg: Config, images: Sequence[str], out_dir: str, score_th
     listing.write_text("".join(f"{path.absolute()}\n" for path in dict.fromkeys(paths)))
     steps = [step for step in innermost_dataset(cfg).pipeline if not _reads_annotations(step["type"])]
     cfg.test_dataloader.dataset = dict(
-        type="densevlm_mm.UnlabeledImageDataset", source=str(listing), pipeline=steps, test_mode=True
+        type="densevlm_mm.UnlabeledImageDataset",
+        source=str(listing),
+        pipeline=steps,
+        test_mode=True,
+        allowed_roots=("/",),
     )
     cfg.test_evaluator = dict(type="densevlm_mm.PredictionRecorder", out_dir=str(out))
     enable_show(cfg, str(out / "pictures"))

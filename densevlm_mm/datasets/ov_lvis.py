@@ -10,7 +10,9 @@ from typing import Any
 from mmdet.datasets.lvis import LVISV1Dataset
 from mmdet.registry import DATASETS
 
-from densevlm_mm.datasets.annotation_files import require_existing
+from densevlm_mm.datasets.annotations.instances import InstanceFile
+from densevlm_mm.datasets.annotations.records import CategoryRecord
+from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset
 from densevlm_mm.vocabulary.splits import load_split, split_metainfo
 
 # The official files misspell one name, which mmdet's class list corrects.
@@ -18,7 +20,7 @@ _MISSPELLED = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}
 
 
 @DATASETS.register_module()
-class OVLVISDataset(LVISV1Dataset):
+class OVLVISDataset(ClassOrderCocoDataset):
     """LVIS v1 for open-vocabulary detection.
 
     Reads the official ``lvis_v1_train.json`` and ``lvis_v1_val.json``; no converted files. Labels are positions among
@@ -26,20 +28,19 @@ class OVLVISDataset(LVISV1Dataset):
     (``drop_novel=True``) drops the annotations of novel classes; an image that has no other is one without annotation
     for ``filter_cfg=dict(filter_empty_gt=True)``. Without ``drop_novel`` nothing changes.
 
-    Reading the annotations needs the package ``lvis``; importing this module does not.
-
     ``metainfo``: ``classes``, ``base_classes``, ``novel_classes``. The last two are replaced by those of the file when
     it has been read; for the official files they are the same.
 
     Args:
         drop_novel: drop the annotations of novel classes: True for training, False for tests. There is no default,
             because a wrong one would not be noticed.
-        *args: as in mmdet's ``LVISV1Dataset``.
-        **kwargs: as in mmdet's ``LVISV1Dataset``. Image paths come from the file's ``coco_url``, which holds the
-            folder: ``data_prefix=dict(img='')``.
+        *args: as in :class:`ClassOrderCocoDataset`. Image paths come from the file's ``coco_url``, which holds the
+            folder: ``data_prefix=dict(img='')``. Where an image has none, from its ``file_name``.
+        **kwargs: as in :class:`ClassOrderCocoDataset`.
 
     Raises:
-        ValueError: the categories of the file are not the classes one by one, or have no ``frequency``.
+        ValueError: as :class:`ClassOrderCocoDataset`; the categories of the file are not the classes one by one, or
+            have no ``frequency``.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -49,40 +50,26 @@ class OVLVISDataset(LVISV1Dataset):
 
     METAINFO: dict[str, Any] = dict(LVISV1Dataset.METAINFO, **load_split("ov_lvis_1203"))
 
+    LVIS = True
+
     def __init__(self, *args: Any, drop_novel: bool, **kwargs: Any) -> None:
         self.drop_novel = drop_novel
-        self._novel_cat_ids: set[int] | None = None  # known once the file is open
         super().__init__(*args, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """Read the annotations.
+    def find_categories(self, file: InstanceFile) -> list[int]:
+        """Category ids in the order of the file, which must be that of the classes."""
+        self._adopt_split(file.categories, file.source)
+        return file.category_ids.tolist()
 
-        Returns:
-            As in ``LVISV1Dataset``: dicts with ``img_id``, ``img_path``, ``height``, ``width`` and ``instances`` (dicts
-            with ``bbox`` xyxy in source pixels, ``bbox_label``, ``ignore_flag``, ``mask``).
-        """
-        require_existing(self.ann_file, "LVIS annotation file", self.backend_args)
-        data_list = super().load_data_list()
-        if self.drop_novel:
-            for category in self._novel_cat_ids or ():
-                self.cat_img_map[category] = []  # what filter_empty_gt goes by
-        return data_list
+    def dropped_labels(self) -> set[int]:
+        """Labels of the novel classes, if their annotations are to be dropped."""
+        classes = self._metainfo["classes"]
+        return {classes.index(name) for name in self._metainfo["novel_classes"]} if self.drop_novel else set()
 
-    def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Parse one image, without the annotations of novel classes if they are to be dropped."""
-        if self._novel_cat_ids is None:  # here, because LVISV1Dataset opens and forgets the file in one method
-            self._novel_cat_ids = self._adopt_split(list(self.lvis.cats.values()))
-        if self.drop_novel:
-            annotations = raw_data_info["raw_ann_info"]
-            kept = [annotation for annotation in annotations if annotation["category_id"] not in self._novel_cat_ids]
-            raw_data_info = dict(raw_data_info, raw_ann_info=kept)
-        return super().parse_data_info(raw_data_info)
-
-    def _adopt_split(self, categories: Sequence[dict]) -> set[int]:
-        """Check the categories, write the split into the metainfo, return the ids of the novel ones."""
-        source = f"LVIS annotation file {self.ann_file}"
+    def _adopt_split(self, categories: Sequence[CategoryRecord], source: str) -> None:
+        """Check the categories, write the split into the metainfo."""
         classes = tuple(self._metainfo["classes"])
-        names = tuple(_MISSPELLED.get(category["name"], category["name"]) for category in categories)
+        names = tuple(_MISSPELLED.get(str(category.name), str(category.name)) for category in categories)
         if names != classes:
             pairs = zip(names, classes, strict=False)
             label = next((i for i, (name, cls) in enumerate(pairs) if name != cls), min(len(names), len(classes)))
@@ -91,9 +78,8 @@ class OVLVISDataset(LVISV1Dataset):
                 f"one; number {label} is {names[label : label + 1]} in the file and {classes[label : label + 1]} in "
                 "metainfo. Is it an LVIS v1 file?"
             )
-        wrong = [category["name"] for category in categories if category.get("frequency") not in ("r", "c", "f")]
+        wrong = [category.name for category in categories if category.frequency not in ("r", "c", "f")]
         if wrong:
             raise ValueError(f"{source}: {len(wrong)} categories have no frequency r, c or f, such as {wrong[:5]}")
-        rare = [name for name, category in zip(names, categories, strict=True) if category["frequency"] == "r"]
+        rare = [name for name, category in zip(names, categories, strict=True) if category.frequency == "r"]
         self._metainfo.update(split_metainfo(classes, rare, source))
-        return {category["id"] for category in categories if category["frequency"] == "r"}

@@ -21,7 +21,7 @@ def test_images_take_the_place_of_the_data_set(cfg, tmp_path) -> None:
     dataset = cfg.test_dataloader.dataset
     listed = Path(dataset.source).read_text().split()
     assert [Path(path).name for path in listed] == ["c.jpeg", "b.JPG", "a.png"]
-    assert [step["type"] for step in dataset.pipeline] == ["LoadImageFromFile", "Resize", "PackDetInputs"]
+    assert [step["type"] for step in dataset.pipeline] == ["densevlm_mm.LoadImage", "Resize", "PackDetInputs"]
     assert cfg.test_evaluator.type == "densevlm_mm.PredictionRecorder"
     assert cfg.default_hooks.visualization.draw
     assert cfg.default_hooks.visualization.score_thr == 0.5

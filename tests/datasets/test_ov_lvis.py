@@ -8,6 +8,7 @@ from mmdet.datasets import LVISV1Dataset
 from mmengine.registry import DATASETS, METRICS, DefaultScope
 
 import densevlm_mm.datasets.ov_lvis
+import densevlm_mm.evaluation.ground_truth
 from densevlm_mm.vocabulary.splits import load_split
 
 SPLIT = load_split("ov_lvis_1203")
@@ -123,14 +124,14 @@ def test_lvis_metric_gives_rare_and_common_precision(tmp_path: Path) -> None:
     ann_file = write_lvis(tmp_path / "val.json")
     dataset = build(ann_file, drop_novel=False, test_mode=True)
     with DefaultScope.overwrite_default_scope("mmdet"):
-        metric = METRICS.build(dict(type="LVISMetric", ann_file=ann_file, metric=["bbox", "segm"]))
+        metric = METRICS.build(dict(type="CheckedLVISMetric", ann_file=ann_file, metric=["bbox", "segm"]))
     metric.dataset_meta = dataset.metainfo
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
         found = [instance for instance in info["instances"] if instance["bbox_label"] == BASE]
         masks = torch.zeros(len(found), 64, 64, dtype=torch.bool)
         for mask, instance in zip(masks, found, strict=True):
-            x1, y1, x2, y2 = instance["bbox"]
+            x1, y1, x2, y2 = map(int, instance["bbox"])
             mask[y1:y2, x1:x2] = True
         prediction = dict(
             bboxes=torch.tensor([instance["bbox"] for instance in found], dtype=torch.float32).reshape(-1, 4),

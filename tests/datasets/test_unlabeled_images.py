@@ -98,8 +98,8 @@ def test_item_is_a_packed_image(root):
     ("images", "message"),
     [
         ([], "lists no image"),
-        ([dict(id=1)], r"needs 'id' and 'file_name'.* but one has \['id'\]"),
-        ([dict(file_name="a/0.jpg")], r"one has \['file_name'\]"),
+        ([dict(id=1)], r"images\[0\]: no 'file_name' \(or LVIS's 'coco_url'\)"),
+        ([dict(file_name="a/0.jpg")], "image 'a/0.jpg': no 'id'"),
         ([dict(id=1, file_name="a/0.jpg")] * 2, "lists 1 2 times"),
     ],
 )

@@ -1,0 +1,209 @@
+"""mmdet's data set of COCO files, on files that are checked, in a third of its memory.
+
+Not imported by ``densevlm_mm.datasets``, since pretraining needs no mmdet. A detection config says
+``custom_imports = dict(imports=['densevlm_mm.detection'])``.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from mmdet.datasets.coco import CocoDataset
+from mmdet.registry import DATASETS
+
+from densevlm_mm.datasets.annotations.handover import take_instances
+from densevlm_mm.datasets.annotations.image_names import join_image_path
+from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG, InstanceFile
+from densevlm_mm.datasets.annotations.problems import log_repair
+
+
+class PackedInstances(NamedTuple):
+    """The n objects of an image, as they lie in memory until the image is drawn.
+
+    Dicts of Python numbers, which mmdet's transforms want, take five times as much.
+    """
+
+    boxes_xyxy: np.ndarray  # (n, 4) float64
+    labels: np.ndarray  # (n,) int64
+    is_crowd: np.ndarray  # (n,) bool
+    masks: bytes  # JSON list of n masks, null where there is none
+
+    def unpack(self) -> list[dict[str, Any]]:
+        """List the objects as mmdet does."""
+        rows = zip(
+            self.boxes_xyxy.tolist(),
+            self.labels.tolist(),
+            self.is_crowd.tolist(),
+            msgspec.json.decode(self.masks),
+            strict=True,
+        )
+        return [
+            dict(ignore_flag=int(crowd), bbox=box, bbox_label=label) | (dict(mask=mask) if mask else {})
+            for box, label, crowd, mask in rows
+        ]
+
+
+@DATASETS.register_module()
+class ClassOrderCocoDataset(CocoDataset):
+    """COCO's instances, checked before the first image; see :func:`read_instances` for what is checked and filled.
+
+    Labels are positions in ``metainfo['classes']``, whatever the order of the file's categories. As in mmdet, crowds
+    are kept, to be ignored, and boxes narrower than a pixel are left out (which is logged).
+
+    Args:
+        *args: As in mmdet's ``CocoDataset``.
+        max_overhang: Pixels that a box may reach over the border of its image.
+        allowed_roots: Folders that absolute file names, and names with ``..``, may lead to.
+        **kwargs: As in mmdet's ``CocoDataset``.
+
+    Raises:
+        ValueError: If the file is malformed, lacks one of the classes, has no object to train on, or has no masks
+            although the pipeline loads them.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        >>> val = DATASETS.build(dict(type='ClassOrderCocoDataset', data_root='data/coco', test_mode=True, pipeline=[],
+        ...     ann_file='annotations/instances_val2017.json', data_prefix=dict(img='val2017')))
+    """
+
+    LVIS = False  # whether the file is in LVIS's format
+
+    def __init__(
+        self, *args: Any, max_overhang: float = MAX_OVERHANG, allowed_roots: Sequence[str] = (), **kwargs: Any
+    ) -> None:
+        self.max_overhang = max_overhang
+        self.allowed_roots = tuple(allowed_roots)
+        super().__init__(*args, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations.
+
+        Returns:
+            Dicts with ``img_id``, ``img_path``, ``height``, ``width``, ``seg_map_path`` and ``packed_instances``, from
+            which ``get_data_info`` makes ``instances``.
+        """
+        file = take_instances(
+            self.ann_file,
+            lvis=self.LVIS,
+            max_overhang=self.max_overhang,
+            allow_any_path=bool(self.allowed_roots),
+            backend_args=self.backend_args,
+        )
+        self.cat_ids = self.find_categories(file)
+        self.cat2label = {category: label for label, category in enumerate(self.cat_ids)}
+        labels = np.full(len(file.categories), -1)
+        for row, category in enumerate(file.category_ids.tolist()):
+            labels[row] = self.cat2label.get(category, -1)
+        labels_N = labels[file.category_rows]
+        labels_N[np.isin(labels_N, list(self.dropped_labels()))] = -1
+        self._index_categories(file, labels_N)
+        data_list = [self._parse_image(file, row) for row in range(len(file.images))]
+        self._pack(file, labels_N, data_list)
+        return data_list
+
+    def find_categories(self, file: InstanceFile) -> list[int]:
+        """Category ids of the classes, in their order."""
+        return category_ids(
+            [dict(id=each.id, name=each.name) for each in file.categories], self.metainfo["classes"], file.source
+        )
+
+    def dropped_labels(self) -> set[int]:
+        """Labels whose annotations do not exist for this data set."""
+        return set()
+
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of an image, as in mmdet.
+
+        Args:
+            idx: Index of the image.
+
+        Returns:
+            Dict with ``img_id``, ``img_path``, ``height``, ``width``, ``seg_map_path`` and ``instances`` (dicts with
+            ``bbox`` xyxy in source pixels, ``bbox_label``, ``ignore_flag``, perhaps ``mask``).
+        """
+        info = super().get_data_info(idx)
+        info["instances"] = info.pop("packed_instances").unpack()
+        return info
+
+    def _parse_image(self, file: InstanceFile, row: int) -> dict:
+        image, name = file.images[row], file.file_names[row]
+        record = dict(img_id=image.id, file_name=name, height=image.height, width=image.width)
+        data_info = super().parse_data_info(dict(raw_img_info=record, raw_ann_info=[]))
+        data_info["img_path"] = join_image_path(self.data_prefix["img"], name, file.source, self.allowed_roots)
+        del data_info["instances"]
+        return data_info
+
+    def _index_categories(self, file: InstanceFile, labels_N: np.ndarray) -> None:
+        """Note which images have annotations of a category, also of boxes that mmdet takes none of."""
+        order = np.argsort(labels_N, kind="stable")
+        bounds = np.searchsorted(labels_N[order], np.arange(len(self.cat_ids) + 1))
+        image_ids = file.image_ids[file.image_rows[order]]
+        self.cat_img_map = {
+            category: image_ids[bounds[label] : bounds[label + 1]].tolist()
+            for label, category in enumerate(self.cat_ids)
+        }
+
+    def _pack(self, file: InstanceFile, labels_N: np.ndarray, data_list: list[dict]) -> None:
+        usable = (labels_N >= 0) & ~file.is_ignored
+        narrow = usable & ((file.boxes_xywh[:, 2:] < 1).any(axis=1) | (file.areas <= 0))
+        if narrow.any():
+            first = file.name(int(np.flatnonzero(narrow)[0]))
+            log_repair(
+                file.source,
+                f"left out {int(narrow.sum())} objects narrower than a pixel, as mmdet does; the first: {first}",
+            )
+        usable &= ~narrow
+        self._check_usable(file, usable)
+        rows = np.flatnonzero(usable)
+        rows = rows[np.argsort(file.image_rows[rows], kind="stable")]
+        bounds = np.searchsorted(file.image_rows[rows], np.arange(len(data_list) + 1))
+        boxes = file.boxes_xywh.copy()
+        boxes[:, 2:] += boxes[:, :2]
+        for position, data_info in enumerate(data_list):
+            of_image = rows[bounds[position] : bounds[position + 1]]
+            masks = (bytes(file.masks[row]) if file.has_mask[row] else b"null" for row in of_image.tolist())
+            data_info["packed_instances"] = PackedInstances(
+                boxes[of_image], labels_N[of_image], file.is_crowd[of_image], b"[" + b",".join(masks) + b"]"
+            )
+
+    def _check_usable(self, file: InstanceFile, usable: np.ndarray) -> None:
+        objects = usable & ~file.is_crowd
+        if not self.test_mode and not objects.any():
+            raise ValueError(
+                f"{file.source} has no object of the {len(self.cat_ids)} classes to train on: of {len(file.ids)} "
+                f"annotations {int((usable & file.is_crowd).sum())} are crowds"
+            )
+        loads_masks = any(getattr(step, "with_mask", False) for step in self.pipeline.transforms)
+        without = usable & ~file.has_mask
+        if loads_masks and without.any():
+            raise ValueError(
+                f"{file.source}: {int(without.sum())} objects have no 'segmentation', which the pipeline loads "
+                f"(with_mask=True); the first: {file.name(int(np.flatnonzero(without)[0]))}"
+            )
+
+
+def category_ids(categories: Sequence[dict], classes: Sequence[str], source: str) -> list[int]:
+    """Category ids of classes, in the order of the classes.
+
+    mmdet gives them in the order of the file and passes over names that the file lacks, so that labels would silently
+    mean other classes.
+
+    Args:
+        categories: Dicts with ``id`` and ``name``.
+        classes: Names.
+        source: What and where the file is, for the error.
+
+    Raises:
+        ValueError: If the file has no category, or several, of a name.
+    """
+    ids: dict[str, list[int]] = {}
+    for category in categories:
+        ids.setdefault(category["name"], []).append(category["id"])
+    wrong = [name for name in classes if len(ids.get(name, ())) != 1]
+    if wrong:
+        raise ValueError(
+            f"{source}: {len(wrong)} of {len(classes)} classes are not the name of exactly one category: {wrong[:5]}. "
+            f"The file has {len(ids)} names, such as {list(ids)[:5]}; is it the right file?"
+        )
+    return [ids[name][0] for name in classes]
