@@ -102,6 +102,13 @@ class ClassOrderCocoDataset(CocoDataset):
         self._pack(file, labels_N, data_list)
         return data_list
 
+    def filter_data(self) -> list[dict]:
+        """Filter images as mmdet does, if that leaves any."""
+        kept = super().filter_data()
+        if not kept:
+            raise ValueError(f"annotation file {self.ann_file} has no image that filter_cfg {self.filter_cfg} leaves")
+        return kept
+
     def find_categories(self, file: InstanceFile) -> list[int]:
         """Category ids of the classes, in their order."""
         return category_ids(
