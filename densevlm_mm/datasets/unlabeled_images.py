@@ -14,6 +14,7 @@ from msgspec import Struct
 from densevlm_mm.datasets.annotations.image_names import join_image_path
 from densevlm_mm.datasets.annotations.json_files import read_json, require_existing
 from densevlm_mm.datasets.annotations.problems import Problems
+from densevlm_mm.datasets.file_listing import missing_files, summarize
 from densevlm_mm.datasets.image_files import UnreadableImageError
 from densevlm_mm.registry import DATASETS
 
@@ -64,7 +65,7 @@ class UnlabeledImageDataset(BaseDataset):
 
     Raises:
         ValueError: unknown ``on_error``; an empty, malformed or repeating source; too many unreadable images.
-        FileNotFoundError: the source, or its first image, does not exist.
+        FileNotFoundError: the source does not exist, or an image of it (with ``on_error='skip'``: the first).
         UnreadableImageError: from an item, with ``on_error='raise'``.
 
     Example:
@@ -139,7 +140,7 @@ class UnlabeledImageDataset(BaseDataset):
         repeated, times = Counter(ids).most_common(1)[0]
         if times > 1:
             raise ValueError(f"image source {self.ann_file} lists {repeated!r} {times} times: remove the repetitions")
-        require_existing(paths[0], "the first image", self.backend_args)
+        self._require_images(paths)
         return [dict(img_id=img_id, img_path=path) for img_id, path in zip(ids, paths, strict=True)]
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
@@ -192,6 +193,20 @@ class UnlabeledImageDataset(BaseDataset):
         """Share the marks of skipped images with the workers again when copied, as mmengine's runner does."""
         self.__dict__.update(state)
         self._skipped.share_memory_()
+
+    def _require_images(self, paths: list[str]) -> None:
+        """Check that the images in use are there, before hours of training meet one that is not."""
+        require_existing(paths[0], "the first image", self.backend_args)
+        if isinstance(self._indices, int):
+            paths = paths[: self._indices]
+        elif self._indices is not None:
+            paths = [paths[index] for index in self._indices]
+        missing = missing_files(paths) if self.on_error == "raise" else []
+        if missing:
+            raise FileNotFoundError(
+                f"image source {self.ann_file}: {len(missing)} of {len(paths)} images do not exist: "
+                f"{summarize(missing)}. Fetch them, take them off the list, or leave them out with on_error='skip'"
+            )
 
     def _join(self, path: str) -> str:
         return join_image_path(self.data_prefix["img"], path, f"image source {self.ann_file}", self.allowed_roots)
