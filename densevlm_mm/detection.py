@@ -6,8 +6,9 @@ A detection config says ``custom_imports = dict(imports=['densevlm_mm.detection'
 from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset
 from densevlm_mm.datasets.ov_coco import OVCocoDataset
 from densevlm_mm.datasets.ov_lvis import OVLVISDataset
-from densevlm_mm.evaluation.ground_truth import CheckedLVISMetric
+from densevlm_mm.evaluation.class_order import ClassOrderCocoMetric
 from densevlm_mm.evaluation.ov_coco_metric import OVCocoAP50Metric
+from densevlm_mm.evaluation.ov_lvis_metric import OVLVISMetric
 from densevlm_mm.models.dense_heads import NormedRPNHead
 from densevlm_mm.models.detectors import FViT
 from densevlm_mm.models.losses.masked_cross_entropy import MaskedCrossEntropyLoss
@@ -16,8 +17,8 @@ from densevlm_mm.models.roi_heads.bbox_heads import CosineBBoxHead
 from densevlm_mm.visualization.open_vocabulary_boxes import OpenVocabularyDetVisualizer
 
 __all__ = [
-    "CheckedLVISMetric",
     "ClassOrderCocoDataset",
+    "ClassOrderCocoMetric",
     "CosineBBoxHead",
     "FViT",
     "FViTRoIHead",
@@ -26,5 +27,6 @@ __all__ = [
     "OVCocoAP50Metric",
     "OVCocoDataset",
     "OVLVISDataset",
+    "OVLVISMetric",
     "OpenVocabularyDetVisualizer",
 ]

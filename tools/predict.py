@@ -8,7 +8,6 @@ Examples:
 """
 
 import argparse
-from pathlib import Path
 
 from densevlm_mm.apis import (
     add_experiment_arguments,
@@ -16,6 +15,7 @@ from densevlm_mm.apis import (
     check_inputs,
     exit_on_user_error,
     load_experiment,
+    names_of_arguments,
     predict_on_images,
     use_checkpoint,
     use_vocabulary,
@@ -46,11 +46,8 @@ def main() -> None:
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir or args.out_dir, args.launcher)
         use_checkpoint(cfg, args.checkpoint)
         predict_on_images(cfg, args.images, args.out_dir, args.score_thr)
-        if args.names:
-            args.vocabulary = str(Path(args.out_dir) / "names.txt")
-            Path(args.vocabulary).write_text("".join(f"{name}\n" for name in args.names))
-        if args.vocabulary:
-            use_vocabulary(cfg, args.vocabulary)
+        if args.names or args.vocabulary:
+            use_vocabulary(cfg, names_of_arguments(args.names) if args.names else args.vocabulary)
         check_inputs(cfg, "test")
         build_runner(cfg, args.local_rank).test()
 

@@ -39,5 +39,5 @@ test_dataloader = dict(
         data_prefix=dict(img='val2017'),
         test_mode=True,
         pipeline=test_pipeline))
-test_evaluator = dict(type='CocoMetric', ann_file=data_root + '/annotations/instances_val2017.json', metric='bbox')
+test_evaluator = dict(type='ClassOrderCocoMetric', ann_file=data_root + '/annotations/instances_val2017.json')
 test_cfg = dict(type='TestLoop')

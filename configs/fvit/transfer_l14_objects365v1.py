@@ -11,6 +11,4 @@ test_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/objects365_val.json',
         data_prefix=dict(img='val')))
-test_evaluator = dict(
-    ann_file=data_root + '/annotations/objects365_val.json',
-    sort_categories=True)  # the official file's order is another; without this, labels would meet wrong ids
+test_evaluator = dict(ann_file=data_root + '/annotations/objects365_val.json')

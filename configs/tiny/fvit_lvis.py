@@ -46,5 +46,5 @@ val_dataloader = dict(
     dataset=dict(type='OVLVISDataset', ann_file='annotations/lvis_val.json', data_prefix=dict(img='')))
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    _delete_=True, type='CheckedLVISMetric', ann_file='data/tiny_scenes/annotations/lvis_val.json', metric=['bbox', 'segm'])
+    _delete_=True, type='OVLVISMetric', ann_file='data/tiny_scenes/annotations/lvis_val.json', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from densevlm_mm.analysis.region_scores import RegionScores
-from densevlm_mm.analysis.style import EMPTY, MATRIX, STUFF, THING, axes_in_inches, picture, short_name, text_colour
+from densevlm_mm.analysis.style import EMPTY, MATRIX, STUFF, THING, axes_in_inches, picture, text_colour
+from densevlm_mm.visualization.fonts import label_texts
 from densevlm_mm.vocabulary import Vocabulary
 
 
@@ -112,7 +113,8 @@ def plot_confusion(counts: np.ndarray, vocabulary: Vocabulary, path: str | Path,
         axes.set_xticks(np.arange(num_classes + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(num_classes + 1) - 0.5, minor=True)
         axes.grid(which="minor", color="#EFEFEF", linewidth=0.5)
-        names = [short_name(vocabulary.classes[label]) for label in order]
+        texts = label_texts(vocabulary.classes)
+        names = [texts[label] for label in order]
         axes.set_xticks(range(num_classes), names, rotation=90, fontsize=font)
         axes.set_yticks(range(num_classes), names, fontsize=font)
         axes.tick_params(which="both", length=0, pad=3)

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from densevlm_mm.analysis.per_class_accuracy import select_classes
 from densevlm_mm.analysis.region_scores import RegionScores
 from densevlm_mm.analysis.style import EMPTY, axes_in_inches, picture, short_name, text_colour
+from densevlm_mm.visualization.fonts import label_texts
 
 COLUMNS = ("model", "stuff", "thing", "count", "share", "mean_confidence")
 _NAMED = 4  # things a bar names before it says "other things"
@@ -100,7 +101,7 @@ def plot_foreground_bias(
         for number, (name, rows) in enumerate(results.items()):
             axes = axes_in_inches(figure, number * (width + 0.6), 0.85, width, height)
             _draw_panel(axes, rows, stuff)
-            axes.set_yticks(range(len(stuff)), [short_name(cls) for cls in stuff] if number == 0 else [])
+            axes.set_yticks(range(len(stuff)), label_texts(stuff) if number == 0 else [])
             axes.set_title(name, loc="left", pad=8 if metrics is None else 22)
             if metrics is not None:
                 axes.annotate(_summary(metrics[name]), (0, 1), (0, 8), "axes fraction", "offset points", fontsize=8.5)

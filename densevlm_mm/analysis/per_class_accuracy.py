@@ -11,6 +11,8 @@ from matplotlib.patches import Patch
 from mmengine import fileio
 
 from densevlm_mm.analysis.style import axes_in_inches, picture, series_colours, short_name
+from densevlm_mm.visualization.fonts import label_texts
+from densevlm_mm.vocabulary.class_matching import ClassFinder
 
 _PER_ROW = 40  # classes in a row of bars; more of them continue in the next one
 
@@ -85,18 +87,18 @@ def per_class_table(
 
 
 def select_classes(available: Sequence[str], wanted: Sequence[str] | None) -> list[int]:
-    """Positions of classes by name, outer blanks aside; all without names.
+    """Positions of classes by name or synonym, in any spelling; all without names.
 
     Raises:
         KeyError: If a name is not there.
     """
     if wanted is None:
         return list(range(len(available)))
-    names, chosen = [name.strip() for name in available], {name.strip() for name in wanted}
-    unknown = sorted(chosen.difference(names))
-    if unknown:
-        raise KeyError(f"there is no class {unknown[0]!r}; classes: {', '.join(names)}")
-    return [index for index, name in enumerate(names) if name in chosen]
+    finder = ClassFinder(available)
+    found = {name: finder.find(name) for name in wanted}
+    if unknown := [name for name, indices in found.items() if not indices]:
+        raise KeyError(f"there is no class {unknown[0]!r}; classes: {', '.join(available)}")
+    return sorted({index for indices in found.values() for index in indices})
 
 
 def plot_per_class_accuracy(
@@ -166,7 +168,7 @@ def _draw_band(
     axes.set(xlim=(-0.5, len(rows) - 0.5), ylim=(0, 100), ylabel="accuracy, %")
     axes.set_yticks(range(0, 101, 20))
     axes.grid(axis="y")
-    axes.set_xticks(range(len(rows)), [short_name(row["class"]) for row in rows], rotation=90)
+    axes.set_xticks(range(len(rows)), label_texts([row["class"] for row in rows]), rotation=90)
     axes.tick_params(axis="x", length=0)
     axes.annotate(heading, (0, 1), (0, 6), "axes fraction", "offset points", weight="bold", fontsize=10.5)
     if means and not heading.endswith("(continued)"):

@@ -12,6 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from densevlm_mm.visualization.fonts import FAMILY, PLAIN_TEXT, drawable, use_fonts
+from densevlm_mm.vocabulary.class_matching import synonyms_of
+
 # Okabe-Ito: told apart by colour-blind readers and in print.
 BLACK, ORANGE, SKY_BLUE, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -24,7 +27,7 @@ MATRIX = "magma_r"  # the same, from near-white to black: small values show on a
 
 DPI = 150
 _RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 9.0,
     "axes.titlesize": 11.0,
     "axes.titleweight": "bold",
@@ -40,7 +43,7 @@ _RC: dict[Any, Any] = {
     "xtick.color": "#333333",
     "ytick.color": "#333333",
     "image.interpolation": "nearest",
-    "text.parse_math": False,  # a class may be called "$5"
+    **PLAIN_TEXT,  # a class may be called "$5"
 }
 
 
@@ -62,6 +65,7 @@ def picture(path: str | Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height))
         FigureCanvasAgg(figure)
         yield figure
+        use_fonts(figure)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
 
@@ -93,5 +97,5 @@ def text_colour(background: tuple[float, float, float] | str) -> str:
 
 def short_name(name: str, limit: int = 28) -> str:
     """A class name as it stands in a picture: the first synonym, shortened to ``limit`` characters."""
-    first = name.split(",")[0].strip()
+    first = drawable(synonyms_of(name)[0])
     return first if len(first) <= limit else f"{first[: limit - 1]}…"

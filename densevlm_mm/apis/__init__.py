@@ -6,7 +6,7 @@ from densevlm_mm.apis.experiment import enable_amp, enable_auto_scale_lr, enable
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.prediction import predict_on_images
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
-from densevlm_mm.apis.vocabulary import use_vocabulary
+from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
 
 __all__ = [
     "MissingInputsError",
@@ -22,6 +22,7 @@ __all__ = [
     "exit_on_user_error",
     "is_runner_checkpoint",
     "load_experiment",
+    "names_of_arguments",
     "predict_on_images",
     "use_checkpoint",
     "use_vocabulary",

@@ -11,7 +11,7 @@ from mmengine.registry import Registry
 
 from densevlm_mm.datasets.annotations.handover import keep_instances
 from densevlm_mm.datasets.annotations.image_names import join_image_path
-from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG, InstanceFile, read_instances
+from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG, InstanceFile, check_federated, read_instances
 from densevlm_mm.datasets.annotations.panoptic import read_panoptic
 from densevlm_mm.datasets.file_listing import missing_files, summarize
 from densevlm_mm.datasets.image_files import read_file, read_header
@@ -113,8 +113,10 @@ def _check_metric(node: dict, cfg: Config, checked: dict[str, InstanceFile]) -> 
         allow_any_path=True,
         backend_args=node.get("backend_args"),
     )
+    if "LVISMetric" in names:
+        check_federated(file)
     if not getattr(kind, "COMPLETES_ANNOTATIONS", False):
-        instead = "CheckedLVISMetric" if "LVISMetric" in names else "ClassOrderCocoMetric"
+        instead = "OVLVISMetric" if "LVISMetric" in names else "ClassOrderCocoMetric"
         _refuse_filled(file, ("area", "iscrowd"), f"mmdet's {kind.__name__}", instead)
     if "segm" in ([node["metric"]] if isinstance(node.get("metric"), str) else node.get("metric") or ()):
         _require_masks(file, f"{kind.__name__} evaluates masks (metric='segm')")

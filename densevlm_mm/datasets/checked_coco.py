@@ -16,6 +16,7 @@ from densevlm_mm.datasets.annotations.handover import take_instances
 from densevlm_mm.datasets.annotations.image_names import join_image_path
 from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG, InstanceFile
 from densevlm_mm.datasets.annotations.problems import log_repair
+from densevlm_mm.vocabulary.class_matching import category_rows
 
 
 class PackedInstances(NamedTuple):
@@ -111,9 +112,10 @@ class ClassOrderCocoDataset(CocoDataset):
 
     def find_categories(self, file: InstanceFile) -> list[int]:
         """Category ids of the classes, in their order."""
-        return category_ids(
-            [dict(id=each.id, name=each.name) for each in file.categories], self.metainfo["classes"], file.source
+        rows = category_rows(
+            [str(category.name) for category in file.categories], self.metainfo["classes"], file.source
         )
+        return [file.categories[row].id for row in rows]
 
     def dropped_labels(self) -> set[int]:
         """Labels whose annotations do not exist for this data set."""
@@ -188,29 +190,3 @@ class ClassOrderCocoDataset(CocoDataset):
                 f"{file.source}: {int(without.sum())} objects have no 'segmentation', which the pipeline loads "
                 f"(with_mask=True); the first: {file.name(int(np.flatnonzero(without)[0]))}"
             )
-
-
-def category_ids(categories: Sequence[dict], classes: Sequence[str], source: str) -> list[int]:
-    """Category ids of classes, in the order of the classes.
-
-    mmdet gives them in the order of the file and passes over names that the file lacks, so that labels would silently
-    mean other classes.
-
-    Args:
-        categories: Dicts with ``id`` and ``name``.
-        classes: Names.
-        source: What and where the file is, for the error.
-
-    Raises:
-        ValueError: If the file has no category, or several, of a name.
-    """
-    ids: dict[str, list[int]] = {}
-    for category in categories:
-        ids.setdefault(category["name"], []).append(category["id"])
-    wrong = [name for name in classes if len(ids.get(name, ())) != 1]
-    if wrong:
-        raise ValueError(
-            f"{source}: {len(wrong)} of {len(classes)} classes are not the name of exactly one category: {wrong[:5]}. "
-            f"The file has {len(ids)} names, such as {list(ids)[:5]}; is it the right file?"
-        )
-    return [ids[name][0] for name in classes]

@@ -12,7 +12,7 @@ from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
 from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset
-from densevlm_mm.vocabulary.splits import check_split, load_split
+from densevlm_mm.vocabulary.splits import check_split, load_split, novel_mask
 
 
 @DATASETS.register_module()
@@ -26,7 +26,7 @@ class OVCocoDataset(ClassOrderCocoDataset):
     and 4 836 images.
 
     ``metainfo``: ``classes``, ``base_classes``, ``novel_classes``, ``palette``. Other data in COCO format can be split
-    by giving the first three.
+    by giving the first three, in any order and spelling.
 
     Args:
         drop_novel: drop the annotations of novel classes: True for training, False for tests. There is no default,
@@ -73,5 +73,7 @@ class OVCocoDataset(ClassOrderCocoDataset):
 
     def dropped_labels(self) -> set[int]:
         """Labels of the novel classes, if their annotations are to be dropped."""
-        classes = self.metainfo["classes"]
-        return {classes.index(name) for name in self.metainfo["novel_classes"]} if self.drop_novel else set()
+        if not self.drop_novel:
+            return set()
+        is_novel = novel_mask(self.metainfo["classes"], self.metainfo["novel_classes"], "metainfo")
+        return {label for label, held_out in enumerate(is_novel) if held_out}

@@ -11,25 +11,25 @@ from mmdet.datasets.lvis import LVISV1Dataset
 from mmdet.registry import DATASETS
 
 from densevlm_mm.datasets.annotations.instances import InstanceFile
-from densevlm_mm.datasets.annotations.records import CategoryRecord
 from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset
+from densevlm_mm.datasets.lvis_categories import lvis_category_rows
+from densevlm_mm.vocabulary.names import normal_form
 from densevlm_mm.vocabulary.splits import load_split, split_metainfo
-
-# The official files misspell one name, which mmdet's class list corrects.
-_MISSPELLED = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}
 
 
 @DATASETS.register_module()
 class OVLVISDataset(ClassOrderCocoDataset):
-    """LVIS v1 for open-vocabulary detection.
+    """LVIS v1, or other data in its format, for open-vocabulary detection.
 
     Reads the official ``lvis_v1_train.json`` and ``lvis_v1_val.json``; no converted files. Labels are positions among
-    the 1203 classes, in training and in tests. The file's ``frequency`` of a category decides: rare is novel. Training
-    (``drop_novel=True``) drops the annotations of novel classes; an image that has no other is one without annotation
-    for ``filter_cfg=dict(filter_empty_gt=True)``. Without ``drop_novel`` nothing changes.
+    the 1203 classes, in training and in tests, whatever the order of the file's categories. The file's ``frequency`` of
+    a category decides: rare is novel. Training (``drop_novel=True``) drops the annotations of novel classes; an image
+    that has no other is one without annotation for ``filter_cfg=dict(filter_empty_gt=True)``. Without ``drop_novel``
+    nothing changes.
 
-    ``metainfo``: ``classes``, ``base_classes``, ``novel_classes``. The last two are replaced by those of the file when
-    it has been read; for the official files they are the same.
+    ``metainfo``: ``classes``, ``base_classes``, ``novel_classes``. For files of other classes give ``classes``, in any
+    order and spelling; the file may have more categories. The last two are those of the file when it has been read; for
+    the official files they are the packaged ones.
 
     Args:
         drop_novel: drop the annotations of novel classes: True for training, False for tests. There is no default,
@@ -39,8 +39,8 @@ class OVLVISDataset(ClassOrderCocoDataset):
         **kwargs: as in :class:`ClassOrderCocoDataset`.
 
     Raises:
-        ValueError: as :class:`ClassOrderCocoDataset`; the categories of the file are not the classes one by one, or
-            have no ``frequency``.
+        ValueError: as :class:`ClassOrderCocoDataset`; a class has no ``frequency`` in the file; ``metainfo`` names
+            other novel classes than the file.
         FileNotFoundError: there is no such file.
 
     Example:
@@ -54,32 +54,32 @@ class OVLVISDataset(ClassOrderCocoDataset):
 
     def __init__(self, *args: Any, drop_novel: bool, **kwargs: Any) -> None:
         self.drop_novel = drop_novel
+        self._rare_labels: set[int] = set()
         super().__init__(*args, **kwargs)
 
     def find_categories(self, file: InstanceFile) -> list[int]:
-        """Category ids in the order of the file, which must be that of the classes."""
-        self._adopt_split(file.categories, file.source)
-        return file.category_ids.tolist()
+        """Category ids of the classes, in their order; writes the split into the metainfo."""
+        classes = tuple(self._metainfo["classes"])
+        frequencies = [category.frequency for category in file.categories]
+        rows = lvis_category_rows([str(each.name) for each in file.categories], frequencies, classes, file.source)
+        self._rare_labels = {label for label, row in enumerate(rows) if frequencies[row] == "r"}
+        rare = [classes[label] for label in sorted(self._rare_labels)]
+        check_given_split(self._metainfo, self.METAINFO, rare, file.source)
+        self._metainfo.update(split_metainfo(classes, rare, file.source))
+        return [file.categories[row].id for row in rows]
 
     def dropped_labels(self) -> set[int]:
         """Labels of the novel classes, if their annotations are to be dropped."""
-        classes = self._metainfo["classes"]
-        return {classes.index(name) for name in self._metainfo["novel_classes"]} if self.drop_novel else set()
+        return self._rare_labels if self.drop_novel else set()
 
-    def _adopt_split(self, categories: Sequence[CategoryRecord], source: str) -> None:
-        """Check the categories, write the split into the metainfo."""
-        classes = tuple(self._metainfo["classes"])
-        names = tuple(_MISSPELLED.get(str(category.name), str(category.name)) for category in categories)
-        if names != classes:
-            pairs = zip(names, classes, strict=False)
-            label = next((i for i, (name, cls) in enumerate(pairs) if name != cls), min(len(names), len(classes)))
+
+def check_given_split(metainfo: dict[str, Any], default: dict[str, Any], rare: Sequence[str], source: str) -> None:
+    """Refuse novel classes that were given in the metainfo and are not the rare ones of the file."""
+    given = metainfo.get("novel_classes")
+    if given is not None and given != default["novel_classes"]:
+        odd = set(map(normal_form, given)) ^ set(map(normal_form, rare))
+        if odd:
             raise ValueError(
-                f"{source} has {len(names)} categories, metainfo {len(classes)} classes, and they must agree one by "
-                f"one; number {label} is {names[label : label + 1]} in the file and {classes[label : label + 1]} in "
-                "metainfo. Is it an LVIS v1 file?"
+                f"{source}: its rare categories are the novel classes, but metainfo names others; look at "
+                f"{sorted(odd)[:5]}. Leave novel_classes and base_classes out, or change the file's frequency"
             )
-        wrong = [category.name for category in categories if category.frequency not in ("r", "c", "f")]
-        if wrong:
-            raise ValueError(f"{source}: {len(wrong)} categories have no frequency r, c or f, such as {wrong[:5]}")
-        rare = [name for name, category in zip(names, categories, strict=True) if category.frequency == "r"]
-        self._metainfo.update(split_metainfo(classes, rare, source))

@@ -1,6 +1,7 @@
 """Images with annotated things and stuff, for region classification."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from densevlm_mm.datasets.annotations.panoptic import PanopticFile, read_panopti
 from densevlm_mm.datasets.annotations.records import ImageRecord, PanopticRecord
 from densevlm_mm.registry import DATASETS
 from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.class_matching import ClassFinder
 
 
 @DATASETS.register_module()
@@ -21,9 +23,9 @@ class PanopticRegionDataset(BaseDataset):
     """Images of a COCO-format panoptic data set (COCO, ADE20K converted to it, TinyScenes).
 
     Labels are positions in the vocabulary. The categories of the file are matched with its classes either by ``name``
-    (equal but for surrounding blanks, same thing flag; the file may lack classes) or by ``order`` (ascending category
-    id; as many categories as classes, with the same thing flags one by one). ADE20K's files spell names in several
-    ways: use ``order`` for them.
+    (in any spelling, or a synonym of the class; same thing flag; the file may lack classes) or by ``order`` (ascending
+    category id; as many categories as classes, with the same thing flags one by one). ADE20K's files call classes by
+    several names: use ``order`` for them.
 
     ``metainfo``: ``classes`` (names), ``is_thing`` (flags), ``vocabulary_name``.
 
@@ -179,12 +181,12 @@ def match_categories(categories: Sequence[dict], vocabulary: Vocabulary, rule: s
                 "the vocabulary of this data set, or match_categories='name'"
             )
         return {category["id"]: label for label, category in enumerate(ordered)}
-    label_of = {
-        (name.strip(), bool(thing)): label
-        for label, (name, thing) in enumerate(zip(vocabulary.classes, vocabulary.thing_mask, strict=True))
-    }
-    keys = [(category["name"].strip(), bool(category["isthing"])) for category in ordered]
-    unknown = [name for name, thing in keys if (name, thing) not in label_of]
+    finder = ClassFinder(vocabulary.classes, vocabulary.synonyms)
+    found = [
+        [label for label in finder.find(category["name"]) if vocabulary.thing_mask[label] == thing]
+        for category, thing in zip(ordered, flags, strict=True)
+    ]
+    unknown = [category["name"] for category, labels in zip(ordered, found, strict=True) if len(labels) != 1]
     if unknown:
         hint = "; counts and thing flags agree, so match_categories='order' would do" if same_flags else ""
         raise ValueError(
@@ -192,4 +194,9 @@ def match_categories(categories: Sequence[dict], vocabulary: Vocabulary, rule: s
             "respectively: "
             f"{unknown[:5]}. Choose the vocabulary of this data set{hint}."
         )
-    return {category["id"]: label_of[key] for category, key in zip(ordered, keys, strict=True)}
+    label_of = {category["id"]: labels[0] for category, labels in zip(ordered, found, strict=True)}
+    for label, times in Counter(label_of.values()).items():
+        if times > 1:
+            names = [category["name"] for category in ordered if label_of[category["id"]] == label]
+            raise ValueError(f"{source}: categories {names} are all class {vocabulary.classes[label]!r}: join them")
+    return label_of

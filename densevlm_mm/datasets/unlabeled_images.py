@@ -17,6 +17,7 @@ from densevlm_mm.datasets.annotations.problems import Problems
 from densevlm_mm.datasets.file_listing import missing_files, summarize
 from densevlm_mm.datasets.image_files import UnreadableImageError
 from densevlm_mm.registry import DATASETS
+from densevlm_mm.vocabulary.text_files import parse_lines
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -48,8 +49,8 @@ class UnlabeledImageDataset(BaseDataset):
     process (:attr:`skipped`); more than ``max_skipped`` of them in a process is an error.
 
     Args:
-        source: COCO-format ``.json`` (LVIS too; only ``images`` is used), ``.txt`` with a path a line, or a folder
-            that is searched with its subfolders. Relative to ``data_root``.
+        source: COCO-format ``.json`` (LVIS too; only ``images`` is used), ``.txt`` with a path a line (UTF-8; ``#``
+            begins a comment), or a folder that is searched with its subfolders. Relative to ``data_root``.
         data_root: root of ``source`` and ``data_prefix``.
         data_prefix: ``img``: folder that the paths of a JSON or list are relative to. Not for a folder as source.
         pipeline: transforms.
@@ -224,8 +225,8 @@ class UnlabeledImageDataset(BaseDataset):
         return [image.id for image in images], [self._join(name) for name in names]
 
     def _list_text(self) -> tuple[list, list[str]]:
-        lines = fileio.list_from_file(self.ann_file, backend_args=self.backend_args)
-        names = [line.strip() for line in lines if line.strip()]
+        content = fileio.get(self.ann_file, backend_args=self.backend_args)
+        names = parse_lines(content, f"image source {self.ann_file}")
         return names, [self._join(name) for name in names]
 
     def _list_folder(self) -> tuple[list, list[str]]:

@@ -1,17 +1,14 @@
 """Which classes of an evaluation are things or stuff, and which names were seen in training."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from densevlm_mm.vocabulary.vocabulary import Vocabulary, split_synonyms
-
-
-def normalized_names(names: Iterable[str]) -> set[str]:
-    """Names in lower case without outer blanks, each synonym of a comma-separated name for itself."""
-    return {synonym.lower() for name in names for synonym in split_synonyms(name)}
+from densevlm_mm.vocabulary.class_matching import ClassFinder, synonyms_of
+from densevlm_mm.vocabulary.names import normal_form
+from densevlm_mm.vocabulary.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,49 +16,51 @@ class ClassGroups:
     """The K classes of an evaluation with their groups.
 
     Args:
-        classes: names.
+        classes: names, as the data set spells them.
+        synonyms: the names of each class.
         is_thing: (K,) bool, or None if unknown.
         is_seen: (K,) bool: a name of the class is a name of the training vocabulary; None if not asked for.
     """
 
     classes: tuple[str, ...]
+    synonyms: tuple[tuple[str, ...], ...] = ()
     is_thing: np.ndarray | None = None
     is_seen: np.ndarray | None = None
 
     @classmethod
     def of(
-        cls,
-        classes: tuple[str, ...],
-        is_thing: Sequence[bool] | None = None,
-        vocabulary: str | None = None,
-        train_vocabulary: str | Sequence[str] | None = None,
+        cls, classes: tuple[str, ...], is_thing: Sequence[bool] | None = None, vocabulary: str | None = None
     ) -> "ClassGroups":
-        """Look the groups up.
+        """Look things and stuff up.
 
         Args:
             classes: names of the data set.
             is_thing: thing flags of the data set, if it has them.
-            vocabulary: vocabulary with the same classes, which brings thing flags and synonyms; None: the names alone.
-            train_vocabulary: name or file of the training vocabulary, or its names; None: not asked for.
+            vocabulary: vocabulary with the classes, in any order, which brings thing flags and synonyms; None: the
+                names alone.
 
         Raises:
-            ValueError: the vocabulary is not that of the data set.
+            ValueError: the vocabulary lacks a class of the data set, or has several of its name.
         """
-        synonyms: Sequence[Sequence[str]] = [(name,) for name in classes]
         flags = None if is_thing is None else np.asarray(is_thing, dtype=bool)
-        if vocabulary is not None:
-            named = Vocabulary.load(vocabulary)
-            differing = [(a, b) for a, b in zip(named.classes, classes, strict=False) if a.strip() != b.strip()]
-            if len(named) != len(classes) or differing:
-                raise ValueError(
-                    f"vocabulary {vocabulary!r} ({len(named)} classes) of the metric is not that of the data set "
-                    f"({len(classes)} classes); first difference: {differing[0] if differing else 'the number'}"
-                )
-            synonyms, flags = named.synonyms, named.is_thing
-        is_seen = None
-        if train_vocabulary is not None:
-            is_seen = _seen(synonyms, train_vocabulary)
-        return cls(classes, flags, is_seen)
+        if vocabulary is None:
+            return cls(classes, tuple(map(synonyms_of, classes)), flags)
+        named = Vocabulary.load(vocabulary)
+        rows = _rows_of(classes, named)
+        synonyms = tuple(named.synonyms[row] for row in rows)
+        return cls(classes, synonyms, None if named.is_thing is None else named.is_thing[rows])
+
+    def with_seen(self, train_vocabulary: str | Sequence[str]) -> "ClassGroups":
+        """Tell seen classes from unseen ones.
+
+        Args:
+            train_vocabulary: name or file of the training vocabulary, or its names.
+        """
+        trained = Vocabulary.load(train_vocabulary) if isinstance(train_vocabulary, str) else None
+        groups = map(synonyms_of, train_vocabulary) if trained is None else trained.synonyms
+        names = {normal_form(name) for group in groups for name in group}
+        is_seen = np.array([any(normal_form(name) in names for name in group) for group in self.synonyms], dtype=bool)
+        return replace(self, is_seen=is_seen)
 
     def figures(self, iou: np.ndarray, present: np.ndarray) -> dict[str, float]:
         """Means of the IoU over the groups.
@@ -95,9 +94,16 @@ class ClassGroups:
         return {key: values for key, values in known.items() if values is not None}
 
 
-def _seen(synonyms: Sequence[Sequence[str]], train_vocabulary: str | Sequence[str]) -> np.ndarray:
-    if isinstance(train_vocabulary, str):
-        names = normalized_names(name for group in Vocabulary.load(train_vocabulary).synonyms for name in group)
-    else:
-        names = normalized_names(train_vocabulary)
-    return np.array([bool(normalized_names(group) & names) for group in synonyms])
+def _rows_of(classes: Sequence[str], named: Vocabulary) -> list[int]:
+    """Where the classes of a data set are in a vocabulary."""
+    if list(map(normal_form, classes)) == list(map(normal_form, named.classes)):
+        return list(range(len(classes)))  # one name may be thing and stuff
+    finder = ClassFinder(named.classes)
+    rows = [finder.same(name) for name in classes]
+    wrong = [name for name, row in zip(classes, rows, strict=True) if len(row) != 1]
+    if wrong:
+        raise ValueError(
+            f"vocabulary {named.name!r} ({len(named)} classes) of the metric is not that of the data set "
+            f"({len(classes)} classes): it has no class, or several, of {len(wrong)} names such as {wrong[:5]}"
+        )
+    return [row[0] for row in rows]

@@ -11,15 +11,13 @@ import numpy as np
 from mmdet.evaluation.metrics import OVCocoMetric
 from mmdet.registry import METRICS
 
-from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG
-from densevlm_mm.datasets.checked_coco import category_ids
-from densevlm_mm.evaluation.ground_truth import load_coco
-from densevlm_mm.vocabulary.splits import check_split
+from densevlm_mm.evaluation.class_order import ClassOrderCocoMetric
+from densevlm_mm.vocabulary.splits import check_split, novel_mask
 
 
 @METRICS.register_module()
-class OVCocoAP50Metric(OVCocoMetric):
-    """mmdet's ``OVCocoMetric`` with the three figures of OV-COCO, unrounded.
+class OVCocoAP50Metric(ClassOrderCocoMetric, OVCocoMetric):
+    """mmdet's ``OVCocoMetric`` with the three figures of OV-COCO, unrounded and right for any order of the classes.
 
     ``coco/novel_ap50``, ``coco/base_ap50`` and ``coco/all_ap50`` are means over the classes that have ground truth of
     their AP at IoU 0.5, as fractions from 0 to 1 like all of mmdet's figures (papers print percentages), or -1 if no
@@ -34,26 +32,21 @@ class OVCocoAP50Metric(OVCocoMetric):
         ann_file: the official ``instances_val2017.json``; None takes the ground truth from the data samples.
         metric: ``bbox`` or ``segm``; one, since both would write to the same keys.
         iou_thrs: IoU thresholds, 0.5 first; default 0.5 to 0.95. ``[0.5]`` is quicker.
-        max_overhang: pixels that a box of ``ann_file`` may reach over the border of its image.
         **kwargs: as in mmdet's ``CocoMetric``.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is malformed, the metric is another, the first of ``iou_thrs`` is not 0.5, the data set
-            has no base/novel split, or the file lacks one of its classes. Raised before the first image.
+        ValueError: the metric is another, the first of ``iou_thrs`` is not 0.5, the data set has no base/novel split,
+            or the file lacks one of its classes. Raised before the first image.
 
     Example:
         >>> val_evaluator = dict(type='OVCocoAP50Metric', ann_file='data/coco/annotations/instances_val2017.json')
     """
-
-    COMPLETES_ANNOTATIONS = True
 
     def __init__(
         self,
         ann_file: str | None = None,
         metric: str | list[str] = "bbox",
         iou_thrs: float | Sequence[float] | None = None,
-        max_overhang: float = MAX_OVERHANG,
         **kwargs: Any,
     ) -> None:
         if metric not in ("bbox", "segm", ["bbox"], ["segm"]):
@@ -62,28 +55,18 @@ class OVCocoAP50Metric(OVCocoMetric):
         thresholds = None if iou_thrs is None else np.atleast_1d(iou_thrs)
         if thresholds is not None and not np.isclose(thresholds[0], 0.5):
             raise ValueError(f"the first of iou_thrs must be 0.5 for an AP50, not {thresholds[0]}")
-        super().__init__(ann_file=None, metric=metric, iou_thrs=thresholds, **kwargs)
-        if ann_file is not None:
-            self._coco_api = load_coco(ann_file, max_overhang, self.backend_args)
-        self._source = f"instance annotation file {ann_file}"
+        super().__init__(ann_file=ann_file, metric=metric, iou_thrs=thresholds, **kwargs)
+        self.base_cat_ids: list[int] = []
+        self.novel_cat_ids: list[int] = []
 
-    @property
-    def dataset_meta(self) -> dict | None:
-        """Metainfo of the data set, set by the evaluation loop when it is built."""
-        return self._dataset_meta
-
-    @dataset_meta.setter
-    def dataset_meta(self, dataset_meta: dict) -> None:
-        check_split(dataset_meta, "metainfo of the data set that OVCocoAP50Metric evaluates")
-        self._dataset_meta = dataset_meta
-        if self._coco_api is not None:  # mmdet would take the order of the file, and pass over missing names
-            self._set_category_ids()
-
-    def _set_category_ids(self) -> None:
-        meta = self._dataset_meta
-        self.cat_ids = category_ids(self._coco_api.dataset["categories"], meta["classes"], self._source)
-        self.base_cat_ids = category_ids(self._coco_api.dataset["categories"], meta["base_classes"], self._source)
-        self.novel_cat_ids = category_ids(self._coco_api.dataset["categories"], meta["novel_classes"], self._source)
+    def _adopt_classes(self, dataset_meta: dict) -> None:
+        source = "metainfo of the data set that OVCocoAP50Metric evaluates"
+        check_split(dataset_meta, source)
+        super()._adopt_classes(dataset_meta)
+        is_novel = novel_mask(dataset_meta["classes"], dataset_meta["novel_classes"], source)
+        pairs = list(zip(self.label_cat_ids, is_novel, strict=True))
+        self.base_cat_ids = [category for category, novel in pairs if not novel]
+        self.novel_cat_ids = [category for category, novel in pairs if novel]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Compute the figures.

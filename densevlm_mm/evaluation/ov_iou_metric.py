@@ -16,6 +16,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 
 from densevlm_mm.evaluation.class_groups import ClassGroups
+from densevlm_mm.evaluation.class_numbering import model_numbering
 from densevlm_mm.evaluation.class_table import write_class_table
 
 _COUNTS = ("intersect", "pred", "label")
@@ -35,20 +36,22 @@ class OpenVocabularyIoUMetric(IoUMetric):
     - ``aAcc``, ``mAcc``: share of right pixels; mean of the classes' recall.
     - ``mIoU_things``, ``mIoU_stuff``: over present classes, where the vocabulary has thing flags.
     - ``mIoU_seen``, ``mIoU_unseen``: over present classes; a class is seen if one of its names is a name in the
-      training vocabulary. Names are the comma-separated synonyms, compared in lower case and without outer blanks,
-      and nothing else: ``wall-brick`` does not make ``wall`` seen.
+      training vocabulary. Names are the comma-separated synonyms, compared in their normal form (see
+      :func:`~densevlm_mm.vocabulary.names.normal_form`), and nothing else: ``wall-brick`` does not make ``wall`` seen.
     - ``num_present``, ``num_seen``, ``num_unseen``: classes with ground truth in each of these groups.
 
     A group without present class is left out. With ``iou_metrics`` mmseg's mDice and mFscore come too. Sums are in
     whole numbers: the figures are the same for any number of processes. Per image only the classes that occur in it
-    are kept.
+    are kept. Predictions that carry the names of their classes (``vocabulary_classes``) may have them in another order
+    than the data set.
 
     Args:
         ignore_index: label of pixels that do not count; None takes the data set's, or else 255.
         vocabulary: packaged vocabulary or file with the data set's classes, for thing flags and synonyms; None: the
             data set's ``is_thing``, if it has it, and its names.
-        train_vocabulary: names seen in training: a packaged vocabulary, a file, or a list of names; None leaves the
-            seen and unseen figures out.
+        train_vocabulary: names seen in training: a packaged vocabulary, a file, or a list of names. None: those that
+            the model was trained on, if its predictions carry them (``training_classes``). ``()`` leaves the seen and
+            unseen figures out.
         outfile_prefix: where to write the per-class table and the figures: ``<prefix>.csv`` and ``<prefix>.json``;
             None writes nothing.
         iou_metrics: of ``mIoU``, ``mDice``, ``mFscore``.
@@ -71,7 +74,7 @@ class OpenVocabularyIoUMetric(IoUMetric):
         self,
         ignore_index: int | None = None,
         vocabulary: str | None = None,
-        train_vocabulary: str | Sequence[str] | None = "coco_stuff_171",
+        train_vocabulary: str | Sequence[str] | None = None,
         outfile_prefix: str | None = None,
         iou_metrics: str | Sequence[str] = ("mIoU",),
         beta: int = 1,
@@ -107,9 +110,9 @@ class OpenVocabularyIoUMetric(IoUMetric):
     @dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         self._dataset_meta = dataset_meta
-        self.groups = ClassGroups.of(
-            tuple(dataset_meta["classes"]), dataset_meta.get("is_thing"), self.vocabulary, self.train_vocabulary
-        )
+        self.groups = ClassGroups.of(tuple(dataset_meta["classes"]), dataset_meta.get("is_thing"), self.vocabulary)
+        if self.train_vocabulary:
+            self.groups = self.groups.with_seen(self.train_vocabulary)
         expected = dataset_meta.get("ignore_index")
         given = self._given_ignore_index
         if expected is not None and given not in (None, expected):
@@ -136,11 +139,25 @@ class OpenVocabularyIoUMetric(IoUMetric):
             where = sample.get("img_path", "an image")
             if not self.format_only:
                 _check_prediction(sample, pred, num_classes, where)
+                pred = self._numbered_as_data_set(sample, pred)
+                self._note_training_classes(sample)
                 label = sample["gt_sem_seg"]["data"].squeeze(0).to(pred.device)
                 _check_ground_truth(label, pred, num_classes, self.ignore_index, where)
                 self.results.append(self._count(pred, label, num_classes))
             if self.output_dir is not None:
                 self._write_prediction(pred, sample)
+
+    def _numbered_as_data_set(self, sample: dict, pred: torch.Tensor) -> torch.Tensor:
+        """Labels of the data set's classes for a prediction whose vocabulary may have another order."""
+        names = sample.get("vocabulary_classes")
+        numbering = model_numbering(tuple(names), self.groups.classes, self.groups.synonyms) if names else None
+        return pred if numbering is None else numbering.to(pred.device)[pred.long()]
+
+    def _note_training_classes(self, sample: dict) -> None:
+        if self.train_vocabulary is None and self.groups.is_seen is None:
+            trained = sample.get("training_classes")
+            if trained is not None:
+                self.groups = self.groups.with_seen(trained)
 
     def _count(self, pred: torch.Tensor, label: torch.Tensor, num_classes: int) -> np.ndarray:
         """Pixels per class of an image: (4, P) of class, intersection, prediction, label for the P classes in it."""

@@ -12,6 +12,7 @@ from mmengine import fileio
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from densevlm_mm.evaluation.class_numbering import model_numbering
 from densevlm_mm.evaluation.offset_control import best_stuff_offset
 from densevlm_mm.registry import METRICS
 
@@ -70,8 +71,9 @@ def class_mean_accuracy(correct: np.ndarray, labels: np.ndarray, num_classes: in
 class RegionClassificationMetric(BaseMetric):
     """Mean class accuracy of annotated regions, and how the thing/stuff boundary lies.
 
-    Per image it keeps a few numbers a region, so the result is the same for any number of processes. All figures are
-    percentages:
+    Per image it keeps a few numbers a region, so the result is the same for any number of processes. Predictions that
+    carry the names of their classes (``vocabulary_classes``) may have them in another order than the data set. All
+    figures are percentages:
 
     - ``boxes_top1/5`` (things, box features), ``masks_t_top1/5`` (things, mask features), ``masks_s_top1/5`` (stuff,
       mask features): mean over the classes that have samples of the per-class accuracy.
@@ -114,11 +116,19 @@ class RegionClassificationMetric(BaseMetric):
         Args:
             data_batch: not used.
             data_samples: dicts with ``img_id``, ``gt_regions`` and ``pred_regions``, see
-                :class:`~densevlm_mm.structures.RegionDataSample`.
+                :class:`~densevlm_mm.structures.RegionDataSample`, and perhaps ``vocabulary_classes``.
         """
         is_thing_K = torch.as_tensor(self._is_thing())
         for sample in data_samples:
-            self.results.append(_summarise(sample, is_thing_K))
+            self.results.append(_summarise(sample, is_thing_K, self._columns(sample.get("vocabulary_classes"))))
+
+    def _columns(self, names: Sequence[str] | None) -> torch.Tensor | None:
+        """Columns of the scores in the order of the data set's classes; None if they are in it."""
+        classes = tuple((self.dataset_meta or {})["classes"])
+        if names is None or len(names) != len(classes):  # another number is told apart with the scores
+            return None
+        numbering = model_numbering(tuple(names), classes)
+        return None if numbering is None else numbering.argsort()
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Compute the figures.
@@ -191,7 +201,7 @@ class RegionClassificationMetric(BaseMetric):
         print_log(f"per-class accuracy written to {self.outfile_prefix}.csv and .json", "current")
 
 
-def _summarise(sample: dict, is_thing_K: torch.Tensor) -> dict[str, Any]:
+def _summarise(sample: dict, is_thing_K: torch.Tensor, columns_K: torch.Tensor | None) -> dict[str, Any]:
     """Reduce one image's scores to ranks and best scores; the arrays have one entry a region."""
     gt, img_id = sample["gt_regions"], sample.get("img_id")
     if "pred_regions" not in sample:
@@ -206,6 +216,8 @@ def _summarise(sample: dict, is_thing_K: torch.Tensor) -> dict[str, Any]:
             f"{field}_scores of image {img_id}",
             (len(labels), len(is_thing_K)),
         )
+        if columns_K is not None:
+            scores[field] = scores[field][:, columns_K]
         summary[f"{field}_rank"] = label_ranks(scores[field], labels).numpy()
     things = scores["mask"].masked_fill(~is_thing_K, -torch.inf)
     stuff = scores["mask"].masked_fill(is_thing_K, -torch.inf)

@@ -1,13 +1,12 @@
 """A legend beside a picture: colour, name and shares of each class, in as many columns as it takes."""
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from densevlm_mm.visualization.fonts import draw_text, drawable, text_width
 
 FONT_SIZE = 15
 LINE_HEIGHT = 20
@@ -33,31 +32,25 @@ class LegendEntry(NamedTuple):
     shares: np.ndarray
 
 
-@cache
-def legend_font(size: int = FONT_SIZE) -> ImageFont.FreeTypeFont:
-    """The font that comes with matplotlib, which has Latin, Greek and Cyrillic letters."""
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
-
-
 def draw_title(image: np.ndarray, title: str) -> np.ndarray:
     """Put a title above an image (H, W, 3)."""
     banner = Image.new("RGB", (image.shape[1], TITLE_HEIGHT), WHITE)
-    ImageDraw.Draw(banner).text((MARGIN, 4), title, font=legend_font(), fill=BLACK)
+    draw_text(ImageDraw.Draw(banner), (MARGIN, 4), drawable(title), FONT_SIZE, BLACK)
     return np.concatenate([np.asarray(banner), image])
 
 
 def wrap(text: str, width: int = MAX_NAME_WIDTH) -> list[str]:
-    """Break a name into lines of at most ``width`` pixels, at blanks if it has them, within a word if it must."""
+    """Break a drawable name into lines of at most ``width`` pixels, at blanks if it can, within a word if it must."""
     lines = [""]
     for word in text.split():
         joined = f"{lines[-1]} {word}".strip()
-        if legend_font().getlength(joined) <= width:
+        if text_width(joined, FONT_SIZE) <= width:
             lines[-1] = joined
             continue
         if lines[-1]:
             lines.append("")
         for letter in word:
-            if legend_font().getlength(lines[-1] + letter) > width:
+            if text_width(lines[-1] + letter, FONT_SIZE) > width:
                 lines.append("")
             lines[-1] += letter
     return lines
@@ -74,7 +67,7 @@ def draw_legend(entries: Sequence[LegendEntry], titles: Sequence[str], height: i
     Returns:
         RGB panel (at least ``height``, W, 3) uint8, with everything on it.
     """
-    wrapped = [wrap(entry.name) for entry in entries]
+    wrapped = [wrap(drawable(entry.name)) for entry in entries]
     columns: list[list[int]] = [[]]
     filled = TITLE_HEIGHT
     for index, lines in enumerate(wrapped):
@@ -94,7 +87,7 @@ def draw_legend(entries: Sequence[LegendEntry], titles: Sequence[str], height: i
         left = number * column_width + MARGIN
         ends = left + SWATCH + MARGIN + name_width + np.cumsum(share_widths)
         for title, end in zip(titles, ends, strict=True):
-            draw.text((end, 4), title, font=legend_font(), fill=BLACK, anchor="ra")
+            draw_text(draw, (end, 4), title, FONT_SIZE, BLACK, align="right")
         top = TITLE_HEIGHT
         for index in column:
             _draw_entry(draw, entries[index], wrapped[index], (left, top), ends)
@@ -109,9 +102,9 @@ def _draw_entry(
     colour = tuple(int(value) for value in entry.colour)
     draw.rectangle((left, top + 2, left + SWATCH, top + 2 + SWATCH), fill=colour, outline=BLACK)
     for row, line in enumerate(lines):
-        draw.text((left + SWATCH + MARGIN, top + row * LINE_HEIGHT), line, font=legend_font(), fill=BLACK)
+        draw_text(draw, (left + SWATCH + MARGIN, top + row * LINE_HEIGHT), line, FONT_SIZE, BLACK)
     for share, end in zip(entry.shares, ends, strict=True):
-        draw.text((end, top), _percent(share), font=legend_font(), fill=BLACK, anchor="ra")
+        draw_text(draw, (end, top), _percent(share), FONT_SIZE, BLACK, align="right")
 
 
 def _percent(share: float) -> str:
@@ -121,4 +114,4 @@ def _percent(share: float) -> str:
 
 
 def _width(text: str) -> int:
-    return int(np.ceil(legend_font().getlength(text)))
+    return int(np.ceil(text_width(text, FONT_SIZE)))

@@ -6,12 +6,16 @@ Not imported by ``densevlm_mm.visualization``, since pretraining needs no mmdet.
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
+
+from densevlm_mm.visualization.fonts import PLAIN_TEXT, drawable, font_families, label_text
+from densevlm_mm.vocabulary.names import normal_form
 
 # Okabe and Ito's blue and vermilion, which colour-blind people tell apart too.
 BASE_COLOUR = (0, 114, 178)
@@ -68,21 +72,28 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
         if "is_novel" in instances:
             is_novel = instances.is_novel.tolist()
         else:
-            is_novel = [name in self.dataset_meta.get("novel_classes", ()) for name in names]
+            novel_names = set(map(normal_form, self.dataset_meta.get("novel_classes", ())))
+            is_novel = [normal_form(name) in novel_names for name in names]
         palette = [BASE_COLOUR] * (int(instances.labels.max()) + 1)
         for label, novel in zip(instances.labels.tolist(), is_novel, strict=False):
             if novel:
                 palette[label] = NOVEL_COLOUR
         if names:
             instances = instances.clone()
+            texts = map(label_text, names, instances.labels.tolist())
             instances.label_names = [
-                f"{name} (novel)" if novel else name for name, novel in zip(names, is_novel, strict=True)
+                f"{text} (novel)" if novel else text for text, novel in zip(texts, is_novel, strict=True)
             ]
         return super()._draw_instances(image, instances, classes, palette)
 
-    def draw_texts(self, texts: str, positions: Any, font_sizes: int, **options: Any) -> "OpenVocabularyDetVisualizer":
-        """Write names of boxes; mmdet makes those of small boxes too small to read."""
-        return super().draw_texts(texts, positions, font_sizes=max(font_sizes, 11), **options)
+    def draw_texts(
+        self, texts: str | list[str], positions: Any, font_sizes: int, **options: Any
+    ) -> "OpenVocabularyDetVisualizer":
+        """Write names of boxes, as text and in fonts that have their letters; mmdet's are too small on small boxes."""
+        drawn = [drawable(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        options["font_families"] = [font_families(text) for text in drawn]
+        with matplotlib.rc_context(PLAIN_TEXT):
+            return super().draw_texts(drawn, positions, font_sizes=max(font_sizes, 11), **options)
 
 
 def _enlarged(data_sample: DetDataSample, factor: int) -> DetDataSample:

@@ -1,6 +1,7 @@
 """A picture of how the annotated regions of an image are classified."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import matplotlib.patheffects
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from densevlm_mm.structures import RegionDataSample
+from densevlm_mm.visualization.fonts import font_families, label_text
 
 # Blue and vermilion of the Okabe-Ito palette: told apart by colour-blind readers and in print.
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -57,7 +59,8 @@ def _draw_regions(axis: Axes, sample: RegionDataSample, class_names: Sequence[st
     for i in order:
         label = int(regions.labels[i])
         is_right = int(predicted[i]) == label
-        text = class_names[predicted[i]] + ("" if is_right else f" ({class_names[label]})")
+        text = label_text(class_names[predicted[i]], int(predicted[i]))
+        text += "" if is_right else f" ({label_text(class_names[label], label)})"
         colour = RIGHT if is_right else WRONG
         if regions.is_thing[i]:
             left, top, right, bottom = (regions.boxes_norm_xyxy[i].cpu().numpy() * side).tolist()
@@ -92,4 +95,5 @@ def _draw_text(axis: Axes, text: str, anchor: tuple[float, float], colour: str, 
     x = min(max(anchor[0], min(half, width / 2)), max(width - half, width / 2))
     y = min(max(anchor[1], 12), height - 8)
     outline = [matplotlib.patheffects.withStroke(linewidth=3, foreground="white")]
-    axis.text(x, y, text, color=colour, fontsize=12, weight="bold", ha="center", va="center", path_effects=outline)
+    style: dict[str, Any] = dict(color=colour, fontsize=12, weight="bold", path_effects=outline)
+    axis.text(x, y, text, ha="center", va="center", family=font_families(text), parse_math=False, usetex=False, **style)

@@ -18,6 +18,8 @@ from mmseg.visualization import SegLocalVisualizer
 
 from densevlm_mm.visualization.distinct_colours import assign_colours
 from densevlm_mm.visualization.legend_panel import LegendEntry, draw_legend, draw_title
+from densevlm_mm.vocabulary.class_matching import renumbering
+from densevlm_mm.vocabulary.names import normal_form
 
 
 class LabelledMap(NamedTuple):
@@ -41,9 +43,9 @@ def draw_segmentation(
 
     Under an overlay the image is grey, so that the colours are those of the legend.
     The legend has each class's share of the image in every map, the largest classes first. Maps whose lists of names
-    have the same length are taken to number the same classes, called as the last map calls them; otherwise classes of
-    two maps are the same if their names are. A class keeps its colour from picture to picture unless another class in
-    the picture, with more pixels, has it.
+    have the same length are taken to have the same classes, called as the last map calls them, in the same order unless
+    the names say otherwise; else classes of two maps are the same if their names are. A class keeps its colour from
+    picture to picture unless another class in the picture, with more pixels, has it.
 
     Args:
         image: RGB (H, W, 3) uint8.
@@ -89,15 +91,13 @@ def draw_segmentation(
 
 def _number_classes(maps: Sequence[LabelledMap]) -> tuple[list[np.ndarray], list[str]]:
     """Label maps (H, W) int32 over one common list of classes, and the list; its length stands for no class."""
-    if len({len(each.names) for each in maps}) == 1:
-        names = [name.strip() for name in maps[-1].names]
-        numbers = [np.arange(len(names))] * len(maps)
-    else:
+    names = [name.strip() for name in maps[-1].names]
+    try:
+        numbers = [np.array(renumbering(each.names, names) or range(len(names)), dtype=np.int64) for each in maps]
+    except ValueError:  # lists of other classes
         known: dict[str, int] = {}
-        numbers = [
-            np.array([known.setdefault(name.strip().lower(), len(known)) for name in each.names]) for each in maps
-        ]
-        spelled = {name.strip().lower(): name.strip() for each in maps for name in each.names}
+        numbers = [np.array([known.setdefault(normal_form(name), len(known)) for name in each.names]) for each in maps]
+        spelled = {normal_form(name): name.strip() for each in maps for name in each.names}
         names = [spelled[name] for name in known]
     numbered = []
     for each, table in zip(maps, numbers, strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from densevlm_mm.vocabulary.names import prompt_form
 from densevlm_mm.vocabulary.source_literals import read_source_literal
 
 # The 63 prompts published with ViLD (Gu et al., "Open-vocabulary Object Detection via Vision and Language Knowledge
@@ -102,12 +103,12 @@ class TemplateSet:
 
 
 def clean_name(name: str) -> str:
-    """``_`` -> blank (LVIS), ``/`` -> " or " (Objects365), lower case, no dots at the end, no outer blanks.
+    """The name as it stands in prompts, see :func:`~densevlm_mm.vocabulary.names.prompt_form`.
 
     Raises:
         ValueError: If nothing is left.
     """
-    cleaned = name.replace("_", " ").replace("/", " or ").lower().strip().rstrip(".").strip()
+    cleaned = prompt_form(name)
     if not cleaned:
         raise ValueError(f"class name {name!r} is empty after clean-up; rename the class")
     return cleaned

@@ -4,19 +4,25 @@ Packaged ones live in ``densevlm_mm/vocabulary/data``. A file either stores its 
 installed package keeps them (``derive``), or names another vocabulary with the same content (``same_as``).
 """
 
+import difflib
 import hashlib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, Union
 
 import numpy as np
 
+from densevlm_mm.vocabulary.entries import check_list_of_names, parse_entries
+from densevlm_mm.vocabulary.names import check_name, normal_form, prompt_form, split_synonyms
 from densevlm_mm.vocabulary.source_literals import read_source_literal
+from densevlm_mm.vocabulary.text_files import read_json, read_lines
 
 SYNONYM_RULES = ("all", "first", "joined")
+# What `Vocabulary.load` takes: a packaged name, a path, a list of names or of JSON entries, the thing itself.
+VocabularySource: TypeAlias = Union[str, Path, "Vocabulary", Sequence[str | dict[str, Any]]]
 
 
 def vocabulary_dir() -> Path:
@@ -36,7 +42,7 @@ def things_first_mask(num_classes: int, num_things: int, current: np.ndarray | N
         ValueError: If ``num_things`` is out of range or the present flags are not in things-first order (then a
             threshold would call arbitrary classes things).
     """
-    if not 0 <= num_things <= num_classes:
+    if not isinstance(num_things, int) or not 0 <= num_things <= num_classes:
         raise ValueError(f"num_things={num_things} does not fit vocabulary {name!r} with {num_classes} classes")
     if current is not None and not bool(np.all(current[: int(current.sum())])):
         raise ValueError(
@@ -57,8 +63,9 @@ class Vocabulary:
         is_thing: Thing flags (K,) bool (False = stuff), or None if unknown.
 
     Raises:
-        ValueError: If it is empty, lengths differ, a name is empty, or a name occurs twice with the same thing flag.
-            (The same name once as thing and once as stuff is a fact of set_316 and allowed.)
+        ValueError: If it is empty, lengths differ, a name is empty or cannot be seen as it is, or two classes with the
+            same thing flag have one name, or one set of synonyms, in whatever spelling: prompts of both would share one
+            score. (The same name once as thing and once as stuff is a fact of set_316 and allowed.)
 
     Example:
         >>> vocabulary = Vocabulary.load("set_316")
@@ -83,7 +90,8 @@ class Vocabulary:
                 raise ValueError(
                     f"vocabulary {self.name!r}: class {index} ({cls!r}) has an empty name or synonym: {names}"
                 )
-        flags: Sequence[bool | None] = [None] * len(self.classes)
+            for name in dict.fromkeys((cls.strip(), *names)):
+                check_name(name, f"vocabulary {self.name!r}: name of class {index},")
         if self.is_thing is not None:
             is_thing = np.array(self.is_thing, dtype=bool)  # a copy: made read-only below
             if is_thing.shape != (len(self.classes),):
@@ -92,15 +100,24 @@ class Vocabulary:
                 )
             is_thing.setflags(write=False)
             object.__setattr__(self, "is_thing", is_thing)
-            flags = is_thing.tolist()
-        first_seen: dict[tuple[str, bool | None], int] = {}
-        for index, (cls, flag) in enumerate(zip(self.classes, flags, strict=True)):
-            previous = first_seen.setdefault((cls.strip().lower(), flag), index)
+        self._check_distinct([(normal_form(cls),) for cls in self.classes])
+        self._check_distinct([tuple(sorted(set(map(normal_form, names)))) for names in self.synonyms])
+
+    def _check_distinct(self, keys: Sequence[tuple[str, ...]]) -> None:
+        """Refuse two classes of one kind (things, stuff) with equal keys, which are what a class is to the model."""
+        flags = [None] * len(self) if self.is_thing is None else self.is_thing.tolist()
+        first_seen: dict[tuple[tuple[str, ...], bool | None], int] = {}
+        for index, (key, flag) in enumerate(zip(keys, flags, strict=True)):
+            previous = first_seen.setdefault((key, flag), index)
             if previous != index:
                 kind = {None: "", True: " (things)", False: " (stuff)"}[flag]
+                one, other = self.classes[previous], self.classes[index]
+                same_prompt = prompt_form(one) == prompt_form(other)
                 raise ValueError(
-                    f"vocabulary {self.name!r}: {cls!r} occurs twice{kind}, as class {previous} and {index}; "
-                    "remove or rename one"
+                    f"vocabulary {self.name!r}: {other!r} occurs twice{kind}, as class {previous} and {index}: "
+                    f"{one!r} and {other!r} {'have one prompt,' if same_prompt else 'are one name,'} "
+                    f"{', '.join(key)!r}, and would share its score; remove one, or make them synonyms of one class in "
+                    "a .json"
                 )
 
     def __len__(self) -> int:
@@ -133,15 +150,24 @@ class Vocabulary:
                 ``'joined'`` the display name as a whole, commas and all (SAN).
 
         Raises:
-            ValueError: If the rule is unknown.
+            ValueError: If the rule is unknown, or leaves two classes of one kind with one prompt. The packaged
+                vocabularies may: ADE20K-847 has nine such groups by its first synonyms, as published.
         """
         if synonyms == "all":
             return self.synonyms
-        if synonyms == "first":
-            return tuple(names[:1] for names in self.synonyms)
-        if synonyms == "joined":
-            return tuple((cls.strip(),) for cls in self.classes)
-        raise ValueError(f"unknown synonyms rule {synonyms!r}; choose from {SYNONYM_RULES}")
+        if synonyms not in SYNONYM_RULES:
+            raise ValueError(f"unknown synonyms rule {synonyms!r}; choose from {SYNONYM_RULES}")
+        first = synonyms == "first"
+        names = tuple((own[0] if first else cls.strip(),) for cls, own in zip(self.classes, self.synonyms, strict=True))
+        if first and not self._is_packaged():
+            self._check_distinct([(normal_form(name),) for (name,) in names])
+        return names
+
+    def _is_packaged(self) -> bool:
+        if self.name not in packaged_vocabularies():
+            return False
+        packaged = _load_packaged(self.name)
+        return self.classes[: len(packaged)] == packaged.classes
 
     def with_num_things(self, num_things: int) -> "Vocabulary":
         """The same classes with exactly the first ``num_things`` taken for things.
@@ -162,88 +188,89 @@ class Vocabulary:
         )
 
     @classmethod
-    def load(cls, name_or_path: str | Path) -> "Vocabulary":
-        """Loads a packaged vocabulary by name, or a ``.json`` or ``.txt`` (one name a line) file.
+    def load(cls, source: VocabularySource) -> "Vocabulary":
+        """Loads a vocabulary from wherever a config or a user has it.
+
+        Args:
+            source: Name of a packaged vocabulary; path of a ``.json`` or ``.txt`` (one name a line) file; a list or
+                tuple of names, or of entries as the ``classes`` of a JSON file; or a vocabulary, returned as it is.
 
         Raises:
             FileNotFoundError: If a path is given that does not exist.
-            ValueError: If the name is not a packaged one or the file's content is wrong.
+            ValueError: If the name is not a packaged one, or the content of the file or list is wrong.
         """
-        path = Path(name_or_path)
-        if path.suffix not in (".json", ".txt"):
-            return _load_packaged(str(name_or_path))
+        if isinstance(source, Vocabulary):
+            return source
+        if isinstance(source, list | tuple):
+            return cls._from_list(source)
+        if not isinstance(source, str | Path):
+            raise ValueError(
+                f"a vocabulary is a packaged name, a path ending in .json or .txt or a list of names, not {source!r}"
+            )
+        path = Path(source)
+        if path.suffix.lower() not in (".json", ".txt"):
+            return _load_packaged(str(source))
         if not path.is_file():
             raise FileNotFoundError(
                 f"vocabulary file {str(path)!r} does not exist; packaged: {packaged_vocabularies()}"
             )
-        if path.suffix == ".txt":
-            names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-            return cls._from_entries(path.stem, [{"name": name} for name in names if name])
-        return cls._from_file(path)
+        with _errors_name(f"vocabulary file {path}"):
+            return cls._from_text(path) if path.suffix.lower() == ".txt" else cls._from_json(path)
 
     @classmethod
-    def _from_file(cls, path: Path) -> "Vocabulary":
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"vocabulary file {str(path)!r} is not JSON: {error}") from error
+    def _from_text(cls, path: Path) -> "Vocabulary":
+        where = f"vocabulary file {path}"
+        names = read_lines(path, "vocabulary file")
+        check_list_of_names(where, names, "write one name a line")
+        return cls(path.stem, *parse_entries(where, names))
+
+    @classmethod
+    def _from_list(cls, entries: Sequence[Any]) -> "Vocabulary":
+        name = _preview(entries)
+        parsed = parse_entries(f"vocabulary {name!r}", entries)
+        if packaged := sorted(set(parsed.classes) & set(packaged_vocabularies())):
+            raise ValueError(
+                f"vocabulary {name!r}: {packaged[0]!r} is a packaged vocabulary, not a class; for its classes give "
+                f"{packaged[0]!r} alone, not in a list"
+            )
+        return cls(name, *parsed)
+
+    @classmethod
+    def _from_json(cls, path: Path) -> "Vocabulary":
+        where = f"vocabulary file {path}"
+        data = read_json(path, "vocabulary file")
+        if isinstance(data, list):
+            data = {"classes": data}
         if not isinstance(data, dict) or not {"classes", "derive", "same_as"} & data.keys():
             raise ValueError(
-                f'vocabulary file {str(path)!r}: expected {{"name": ..., "classes": [{{"name": ..., "isthing": 0}}]}}'
+                f'{where}: expected {{"name": ..., "classes": [{{"name": ..., "isthing": 0}}]}} or a list of names'
             )
         name = data.get("name", path.stem)
+        if not isinstance(name, str):
+            raise ValueError(f"{where}: its name is {name!r:.60}, not text")
         if "same_as" in data:
-            return replace(cls.load(data["same_as"]), name=name)
-        if "derive" in data:
-            return cls._derive(name, data)
-        return cls._from_entries(name, data["classes"])
+            vocabulary = replace(_load_packaged(str(data["same_as"])), name=name)
+        elif "derive" in data:
+            vocabulary = cls._derive(name, data["derive"])
+        else:
+            vocabulary = cls(name, *parse_entries(where, data["classes"]))
+        if "thing_flags_of" in data:
+            vocabulary = replace(vocabulary, is_thing=_load_packaged(str(data["thing_flags_of"])).thing_mask)
+        return vocabulary.with_num_things(data["num_things"]) if "num_things" in data else vocabulary
 
     @classmethod
-    def _from_entries(cls, name: str, entries: Sequence[dict[str, Any] | str]) -> "Vocabulary":
-        classes: list[str] = []
-        synonyms: list[tuple[str, ...]] = []
-        flags: list[bool | None] = []
-        for index, raw in enumerate(entries):
-            entry: dict[str, Any] = {"name": raw} if isinstance(raw, str) else raw
-            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-                raise ValueError(f"vocabulary {name!r}: class {index} has no name: {entry!r}")
-            if entry.get("isthing") not in (0, 1, None):
-                raise ValueError(
-                    f"vocabulary {name!r}: isthing of {entry['name']!r} is {entry['isthing']!r}, not 0 or 1"
-                )
-            given = entry.get("synonyms")
-            classes.append(entry["name"])
-            synonyms.append(_distinct(s.strip() for s in given) if given else split_synonyms(entry["name"]))
-            flags.append(None if entry.get("isthing") is None else bool(entry["isthing"]))
-        known = [flag is not None for flag in flags]
-        if any(known) and not all(known):
-            raise ValueError(
-                f"vocabulary {name!r}: {classes[known.index(False)]!r} has no isthing flag although others have; "
-                "give it to every class or to none"
-            )
-        return cls(name, tuple(classes), tuple(synonyms), np.array(flags, dtype=bool) if any(known) else None)
-
-    @classmethod
-    def _derive(cls, name: str, data: dict[str, Any]) -> "Vocabulary":
-        source = data["derive"]
+    def _derive(cls, name: str, source: Any) -> "Vocabulary":
+        texts = ("package", "file", "variable", "key", "names_sha256")
+        if not isinstance(source, dict) or not all(isinstance(source.get(key), str) for key in texts):
+            raise ValueError(f"derive needs {', '.join(texts)}; to list classes yourself give 'classes'")
         classes = tuple(read_source_literal(source["package"], source["file"], source["variable"], source["key"]))
         # Labels are indices into this list: a changed upstream list must not pass unnoticed.
-        if len(classes) != source["num_classes"] or names_sha256(classes) != source["names_sha256"]:
+        if len(classes) != source.get("num_classes") or names_sha256(classes) != source["names_sha256"]:
             raise ValueError(
                 f"{source['variable']} of the installed {source['package']} is not the class list that vocabulary "
-                f"{name!r} stands for ({source['num_classes']} classes); install the version in requirements.txt"
+                f"{name!r} stands for ({source.get('num_classes')} classes); install the version in requirements.txt"
             )
-        vocabulary = cls(name, classes, tuple(split_synonyms(cls_name) for cls_name in classes))
-        if "num_things" in data:
-            return vocabulary.with_num_things(data["num_things"])
-        if "thing_flags_of" in data:
-            return replace(vocabulary, is_thing=cls.load(data["thing_flags_of"]).thing_mask)
-        return vocabulary
-
-
-def split_synonyms(name: str) -> tuple[str, ...]:
-    """``'building, edifice'`` -> ``('building', 'edifice')``: the convention of the ADE20K names."""
-    return _distinct(part.strip() for part in name.split(","))
+        return cls(name, classes, tuple(split_synonyms(cls_name) for cls_name in classes))
 
 
 def names_sha256(names: Iterable[str]) -> str:
@@ -251,15 +278,31 @@ def names_sha256(names: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
-def _distinct(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
+@contextmanager
+def _errors_name(where: str) -> Iterator[None]:
+    """Put the file before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith(where):
+            raise
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _preview(entries: Sequence[Any]) -> str:
+    """What a vocabulary that came as a list is called: its first names."""
+    names = [str(entry.get("name")) if isinstance(entry, dict) else str(entry) for entry in entries[:3]]
+    return ", ".join(name if len(name) <= 40 else f"{name[:39]}…" for name in names) + ", ..." * (len(entries) > 3)
 
 
 @cache
 def _load_packaged(name: str) -> Vocabulary:
     path = vocabulary_dir() / f"{name}.json"
     if name not in packaged_vocabularies():
+        close = difflib.get_close_matches(name, packaged_vocabularies(), n=1)
+        hint = f" (is {close[0]!r} meant?)" if close else ""
         raise ValueError(
-            f"unknown vocabulary {name!r}; packaged: {packaged_vocabularies()}, or give a path ending in .json or .txt"
+            f"unknown vocabulary {name!r}{hint}; packaged: {packaged_vocabularies()}, or give a path ending in .json "
+            "or .txt or a list of names"
         )
-    return Vocabulary._from_file(path)
+    return Vocabulary._from_json(path)

@@ -51,3 +51,15 @@ def test_classes_of_one_kind_alone_can_be_drawn(flag, tmp_path, assert_whole_pic
     vocabulary = Vocabulary("v", ("a", "b"), (("a",), ("b",)), np.array([flag, flag]))
     plot_confusion(np.array([[1, 2, 0], [0, 0, 0]]), vocabulary, tmp_path / "a.png")
     assert_whole_picture(tmp_path / "a.png")
+
+
+def test_odd_names_are_drawn_and_told_apart(tmp_path, assert_whole_picture) -> None:
+    names = ("price $x_{2$", "50 % \\off^2", "bag", "bag, handbag", "自行车", "公交车", "bat (wood, old)", "x" * 300)
+    vocabulary = Vocabulary("v", names, tuple((name,) for name in names), np.arange(8) < 6)
+    counts = np.pad(np.eye(8, dtype=int), ((0, 0), (0, 1)))
+    plot_confusion(counts, vocabulary, tmp_path / "a.png", title="odd $names, 名字")
+    assert_whole_picture(tmp_path / "a.png")
+    swapped = (*names[:4], names[5], names[4], *names[6:])
+    vocabulary = Vocabulary("v", swapped, tuple((name,) for name in swapped), np.arange(8) < 6)
+    plot_confusion(counts, vocabulary, tmp_path / "b.png", title="odd $names, 名字")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

@@ -55,6 +55,7 @@ def test_an_unknown_class_is_named() -> None:
     assert select_classes(["a", "window "], ["window"]) == [1]
     with pytest.raises(KeyError, match="no class 'x'; classes: a, b"):
         select_classes(["a", "b"], ["b", "x"])
+    assert select_classes(["alarm_clock", "sea, ocean", "bat (wood, old)"], ["Bat (wood, old)", "ocean"]) == [1, 2]
 
 
 def test_tables_of_other_data_are_refused(results) -> None:

@@ -161,7 +161,7 @@ def test_masks_must_be_there_where_they_are_loaded_or_scored(root: Path) -> None
                 check_data(detection(root, *kinds, **dict(options)), "train")
 
 
-@pytest.mark.parametrize("kinds", [("OVLVISDataset", "CheckedLVISMetric"), ("mmdet.LVISV1Dataset", "LVISMetric")])
+@pytest.mark.parametrize("kinds", [("OVLVISDataset", "OVLVISMetric"), ("mmdet.LVISV1Dataset", "LVISMetric")])
 def test_lvis_files(root: Path, kinds: tuple[str, str]) -> None:
     cfg = detection(root, *kinds)
     if "OV" in kinds[0]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from densevlm_mm.apis import use_vocabulary
+from densevlm_mm.apis import names_of_arguments, use_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +25,13 @@ def test_detector_gets_other_columns_and_untrained_names_are_novel(names) -> Non
     assert head.novel_classes == ("cow", "fishing boat")  # cow is in the trained vocabulary, as a novel class
 
 
+@pytest.mark.parametrize("spellings", [["boat", "kite", "cow"], ["Boat", "KITE", "Cow"], ["boat.", "kite.", "cow."]])
+def test_the_same_names_are_base_however_they_are_spelled(spellings: list[str]) -> None:
+    cfg = Config.fromfile(str(ROOT / "configs/tiny/fvit_original.py"))
+    use_vocabulary(cfg, spellings)
+    assert cfg.model.roi_head.bbox_head.novel_classes == (spellings[2],)
+
+
 def test_segmentor_keeps_its_training_vocabulary(names) -> None:
     options = dict(vocabulary="coco_stuff_171", templates="vild")
     cfg = Config(dict(model=dict(type="CATSeg", class_embeddings=options, test_class_embeddings=None)))
@@ -43,3 +50,9 @@ def test_segmentor_keeps_its_training_vocabulary(names) -> None:
 def test_models_without_a_vocabulary_are_refused(names, model, message) -> None:
     with pytest.raises(ValueError, match=message):
         use_vocabulary(Config(dict(model=model)), names)
+
+
+def test_names_of_a_command_line_are_one_an_argument() -> None:
+    assert names_of_arguments(["boat", "#1 ship", "bat (wood, old)"]) == ["boat", "#1 ship", "bat (wood, old)"]
+    with pytest.raises(ValueError, match=r"--names: 'boat, car, cow' is 3 names.*give one name an argument"):
+        names_of_arguments(["boat, car, cow"])

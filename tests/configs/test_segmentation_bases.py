@@ -98,7 +98,7 @@ def test_bases_of_training_evaluation_and_runtime_go_together(name: str, tmp_pat
 def test_tiny_scenes_base_has_the_split_of_tiny_scenes() -> None:
     cfg = Config.fromfile(str(BASES / "seg_tiny_scenes.py"))
     assert tuple(cfg.train_dataloader.dataset.dataset.ignore_classes) == HELD_OUT_CLASSES
-    assert tuple(cfg.test_evaluator.train_vocabulary) == SEEN_CLASSES
+    assert tuple(cfg.seen_classes) == SEEN_CLASSES
 
 
 def test_coco_stuff_base_reads_its_layout(tmp_path: Path) -> None:

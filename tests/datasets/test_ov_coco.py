@@ -120,6 +120,8 @@ def test_other_splits_are_metainfo(tmp_path: Path) -> None:
     ann_file = write_official(tmp_path / "train.json")
     split = dict(classes=("stop sign", "person"), base_classes=("stop sign",), novel_classes=("person",))
     assert contents(build(ann_file, drop_novel=True, metainfo=split)) == {7: ["stop sign"]}
+    split = dict(classes=("Person", "STOP_SIGN"), base_classes=("stop-sign",), novel_classes=("person",))
+    assert contents(build(ann_file, drop_novel=True, metainfo=split)) == {7: ["STOP_SIGN"]}
     with pytest.raises(ValueError, match="must give all three"):
         build(ann_file, drop_novel=True, metainfo=dict(classes=("person",)))
 

@@ -8,7 +8,7 @@ from mmdet.datasets import LVISV1Dataset
 from mmengine.registry import DATASETS, METRICS, DefaultScope
 
 import densevlm_mm.datasets.ov_lvis
-import densevlm_mm.evaluation.ground_truth
+import densevlm_mm.evaluation.ov_lvis_metric
 from densevlm_mm.vocabulary.splits import load_split
 
 SPLIT = load_split("ov_lvis_1203")
@@ -109,11 +109,11 @@ def test_the_frequency_in_the_file_decides(tmp_path: Path) -> None:
 
 
 def test_files_of_other_classes_are_refused(tmp_path: Path) -> None:
-    swapped = [NAMES[1], NAMES[0], *NAMES[2:]]
-    with pytest.raises(ValueError, match=r"number 0 is \('air_conditioner',\) in the file"):
-        build(write_lvis(tmp_path / "swapped.json", swapped), drop_novel=True)
-    with pytest.raises(ValueError, match=r"1202 categories.* number 1202 is \(\) in the file"):
+    with pytest.raises(ValueError, match=rf"short\.json: 1 of 1203 classes .*'{NAMES[-1]}'"):
         build(write_lvis(tmp_path / "short.json", NAMES[:-1]), drop_novel=True)
+    twice = [*NAMES[:-1], NAMES[0].upper()]
+    with pytest.raises(ValueError, match=r"twice\.json: 2 of 1203 classes .*are one name"):
+        build(write_lvis(tmp_path / "twice.json", twice), drop_novel=True)
     with pytest.raises(ValueError, match=r"1 categories have no frequency r, c or f, such as \['cat'\]"):
         build(write_lvis(tmp_path / "frequency.json", cat=None), drop_novel=True)
     with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
@@ -124,7 +124,7 @@ def test_lvis_metric_gives_rare_and_common_precision(tmp_path: Path) -> None:
     ann_file = write_lvis(tmp_path / "val.json")
     dataset = build(ann_file, drop_novel=False, test_mode=True)
     with DefaultScope.overwrite_default_scope("mmdet"):
-        metric = METRICS.build(dict(type="CheckedLVISMetric", ann_file=ann_file, metric=["bbox", "segm"]))
+        metric = METRICS.build(dict(type="OVLVISMetric", ann_file=ann_file, metric=["bbox", "segm"]))
     metric.dataset_meta = dataset.metainfo
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
@@ -145,3 +145,37 @@ def test_lvis_metric_gives_rare_and_common_precision(tmp_path: Path) -> None:
         assert figures[f"lvis/{kind}_APr"] == 0.0
         assert figures[f"lvis/{kind}_APc"] == 1.0
         assert figures[f"lvis/{kind}_AP"] == 0.5
+
+
+def test_labels_are_places_among_the_classes_whatever_the_order_of_the_file(tmp_path: Path) -> None:
+    path = Path(write_lvis(tmp_path / "train.json"))
+    content = json.loads(path.read_text())
+    content["categories"] = content["categories"][::-1]
+    path.write_text(json.dumps(content))
+    assert labels_of(build(str(path), drop_novel=False)) == OBJECTS
+    assert labels_of(build(str(path), drop_novel=True)) == {1: [BASE], 2: [], 3: [], 4: [BASE]}
+    own = dict(classes=("Applesauce", "CAT"))
+    dataset = build(str(path), drop_novel=True, metainfo=own)
+    assert labels_of(dataset) == {1: [1], 2: [], 3: [], 4: [1]}
+    assert dataset.metainfo["novel_classes"] == ("Applesauce",)
+
+
+def test_a_file_of_ones_own_classes_is_read(tmp_path: Path) -> None:
+    path = Path(write_lvis(tmp_path / "own.json"))
+    content = json.loads(path.read_text())
+    content["categories"] = [
+        dict(id=RARE + 1, name="Tram line 5", frequency="r"),
+        dict(id=BASE + 1, name="delivery_van", frequency="f"),
+        dict(id=7, name="unused", frequency="c"),
+    ]
+    path.write_text(json.dumps(content))
+    dataset = build(str(path), drop_novel=True, metainfo=dict(classes=("delivery van", "tram line 5")))
+    assert labels_of(dataset) == {1: [0], 2: [], 3: [], 4: [0]}
+    assert dataset.metainfo["base_classes"] == ("delivery van",)
+    with pytest.raises(ValueError, match=r"own\.json: 1203 of 1203 classes .* give metainfo=dict\(classes="):
+        build(str(path), drop_novel=True)
+    given = dict(
+        classes=("delivery van", "tram line 5"), novel_classes=("delivery van",), base_classes=("tram line 5",)
+    )
+    with pytest.raises(ValueError, match=r"look at \['delivery van', 'tram line 5'\]"):
+        build(str(path), drop_novel=True, metainfo=given)

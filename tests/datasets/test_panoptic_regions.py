@@ -115,6 +115,27 @@ def test_categories_that_do_not_match_are_errors():
         match_categories(categories, small(["bed", "wall"], [1, 0]), "order", "file")
 
 
+def test_categories_match_in_every_spelling_and_once():
+    vocabulary = Vocabulary.load(
+        [
+            dict(name="Play_Ground", isthing=0),
+            dict(name="fruit", isthing=1),
+            dict(name="Fruit.", isthing=0),
+            dict(name="sea, ocean", isthing=0),
+        ]
+    )
+    categories = [
+        dict(id=9, name="play ground", isthing=0),
+        dict(id=2, name="FRUIT", isthing=0),
+        dict(id=4, name="ocean", isthing=0),
+        dict(id=1, name="fruit", isthing=1),
+    ]
+    assert match_categories(categories, vocabulary, "name", "file") == {9: 0, 2: 2, 4: 3, 1: 1}
+    categories.append(dict(id=5, name="sea", isthing=0))
+    with pytest.raises(ValueError, match=r"file: categories \['ocean', 'sea'\] are all class 'sea, ocean'"):
+        match_categories(categories, vocabulary, "name", "file")
+
+
 def test_malformed_files_are_errors(root):
     write(root, "no_segments.json", annotations=[dict(image_id=1, bbox=[0, 0, 1, 1])])
     with pytest.raises(ValueError, match="is this the instances file"):

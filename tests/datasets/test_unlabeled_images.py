@@ -39,7 +39,7 @@ def root(tmp_path):
     for i, name in enumerate(names):
         cv2.imwrite(str(tmp_path / "images" / name), np.full((20, 30, 3), 40 * i, np.uint8))
     (tmp_path / "images" / "notes.md").write_text("not an image")
-    (tmp_path / "list.txt").write_text("\n".join(reversed(names)) + "\n\n")
+    (tmp_path / "list.txt").write_bytes(("# mine\r\n" + "\r\n".join(reversed(names)) + "\r\n\n").encode("utf-8-sig"))
     coco = dict(images=[dict(id=100 - i, file_name=name, height=20, width=30) for i, name in enumerate(names)])
     (tmp_path / "coco.json").write_text(json.dumps(coco))
     lvis = dict(images=[dict(id=i, coco_url=f"http://images/{name}") for i, name in enumerate(names)])
@@ -151,6 +151,9 @@ def test_unusable_arguments_are_errors(root):
         make(root, on_error="ignore")
     with pytest.raises(ValueError, match="means nothing with the folder"):
         make(root, "images")
+    (root / "wide.txt").write_bytes("a.jpg\n".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"image source .*wide\.txt is UTF-16"):
+        UnlabeledImageDataset("wide.txt", data_root=str(root))
     with pytest.raises(ValueError, match=r"neither a \.json, nor a \.txt, nor a folder"):
         make(root, "images/notes.md", data_prefix=None)
     (root / "empty").mkdir()

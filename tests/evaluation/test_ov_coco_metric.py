@@ -180,3 +180,21 @@ def test_a_wrong_data_set_or_file_is_refused_before_the_first_image(tmp_path: Pa
         metric = METRICS.build(dict(type="OVCocoAP50Metric", ann_file=seen))
         with pytest.raises(ValueError, match=r"seen\.json: 1 of 65 classes .*'dog'"):
             metric.dataset_meta = META
+
+
+def test_base_classes_may_come_first_and_have_larger_ids(tmp_path: Path) -> None:
+    """A base class (boat, id 2) that is never found and a novel one (cup, id 1) that is found exactly."""
+    image = dict(id=1, file_name="1.png", width=64, height=64)
+    annotations = [
+        dict(id=n, image_id=1, category_id=n, bbox=[left, left, 20, 20], area=400, iscrowd=0)
+        for n, left in ((1, 5), (2, 40))
+    ]
+    categories = [dict(id=1, name="cup"), dict(id=2, name="boat")]
+    path = tmp_path / "ann.json"
+    path.write_text(json.dumps(dict(images=[image], annotations=annotations, categories=categories)))
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        metric = METRICS.build(dict(type="OVCocoAP50Metric", ann_file=str(path)))
+    metric.dataset_meta = dict(classes=("boat", "cup"), base_classes=("boat",), novel_classes=("cup",))
+    found = dict(bboxes=torch.tensor([[5.0, 5, 25, 25]]), scores=torch.tensor([0.9]), labels=torch.tensor([1]))
+    metric.process({}, [dict(img_id=1, ori_shape=(64, 64), pred_instances=found)])
+    assert ap50s(metric.evaluate(1)) == pytest.approx((1.0, 0.0, 0.5))

@@ -105,7 +105,7 @@ def test_main_figures_equal_mmsegs() -> None:
 
 def test_nearly_empty_figures_of_a_perfect_prediction() -> None:
     label = torch.tensor([[0, 2], [255, 2]])
-    figures = evaluate([sample(label.clamp(max=2), label)], train_vocabulary=None)
+    figures = evaluate([sample(label.clamp(max=2), label)], train_vocabulary=())
     assert figures["mIoU_present"] == figures["mIoU"] == figures["aAcc"] == 100
     assert figures["mIoU_all"] == pytest.approx(200 / 6)
     assert "mIoU_seen" not in figures
@@ -230,3 +230,39 @@ def test_padding_of_two_processes_changes_nothing(tmp_path: Path) -> None:
     alone = evaluate(random_samples(7))
     for rank in range(2):
         assert json.loads((tmp_path / f"{rank}.json").read_text()) == alone
+
+
+def test_seen_classes_are_those_that_the_model_was_trained_on_unless_told_otherwise() -> None:
+    samples = [{**each, "training_classes": ("Boat.", "sea, ocean")} for each in random_samples(4)]
+    iou = reference(samples, len(CLASSES), 255)["iou"]
+    figures = evaluate(samples, train_vocabulary=None)
+    assert figures["mIoU_seen"] == pytest.approx(iou[[0, 3]].mean())
+    assert figures["mIoU_unseen"] == pytest.approx(iou[[1, 2]].mean())
+    assert evaluate(samples)["mIoU_seen"] == pytest.approx(iou[[0, 2]].mean())
+    assert "mIoU_seen" not in evaluate(samples, train_vocabulary=())
+    assert "mIoU_seen" not in evaluate(random_samples(4), train_vocabulary=None)
+
+
+def test_predictions_are_matched_by_name_when_the_model_has_another_order() -> None:
+    samples = random_samples(4)
+    order = [3, 0, 5, 4, 1, 2]  # class of the data set at each place of the model's vocabulary
+    place = torch.tensor([order.index(label) for label in range(6)])
+    permuted = [
+        {
+            **each,
+            "pred_sem_seg": dict(data=place[each["pred_sem_seg"]["data"]]),
+            "vocabulary_classes": tuple(CLASSES[label].upper() for label in order),
+        }
+        for each in samples
+    ]
+    assert evaluate(permuted) == evaluate(samples)
+
+
+def test_an_order_that_names_cannot_mend_is_refused() -> None:
+    names = ("surfboard", "boat", "heaven", "sea", "unicorn", "dragon")
+    message = r"not in the order of the data set's: 'surfboard' is number 0 .*look at \['heaven'\]"
+    with pytest.raises(ValueError, match=message):
+        evaluate([{**random_samples(1)[0], "vocabulary_classes": names}])
+    names = ("ship", "surfboard", "heaven", "sea", "unicorn", "dragon")  # other words at the same places
+    samples = [{**each, "vocabulary_classes": names} for each in random_samples(2)]
+    assert evaluate(samples) == evaluate(random_samples(2))

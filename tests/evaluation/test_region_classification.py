@@ -191,3 +191,18 @@ def test_two_processes_and_an_odd_number_of_images_give_the_same_figures(tmp_pat
     alone = evaluate(make_samples(7))
     for rank in range(2):
         assert json.loads((tmp_path / f"{rank}.json").read_text()) == alone
+
+
+def test_scores_are_matched_by_name_when_the_model_has_another_order() -> None:
+    order = torch.tensor([8, 2, 0, 1, 7, 3, 5, 4, 6])  # class of the data set in each column of the model
+    samples, expected = make_samples(), evaluate(make_samples())
+    for sample in samples:
+        scores = sample.pred_regions
+        sample.pred_regions = InstanceData(
+            box_scores=scores.box_scores[:, order], mask_scores=scores.mask_scores[:, order]
+        )
+        sample.set_metainfo(dict(vocabulary_classes=tuple(f"Class_{label}" for label in order.tolist())))
+    assert evaluate(samples) == pytest.approx(expected, nan_ok=True)
+    samples[0].set_metainfo(dict(vocabulary_classes=("class 1", "class 0", "kite", *META["classes"][3:])))
+    with pytest.raises(ValueError, match=r"'class 1' is number 0 of one list and 1 of the other.*'kite'"):
+        evaluate(samples)

@@ -79,3 +79,25 @@ def test_image_without_detections(visualizer, tmp_path: Path) -> None:
         "x", np.zeros((64, 64, 3), np.uint8), empty, draw_gt=False, out_file=str(tmp_path / "a.png")
     )
     assert cv2.imread(str(tmp_path / "a.png")).shape == (256, 256, 3)
+
+
+ODD_NAMES = ["price $x_{2$", "$", "50 % \\off^2 & more", "自行车", "公交车", "a_b{c}", "name\nof two lines", "x" * 300]
+
+
+def test_names_are_text_in_whatever_script(visualizer: OpenVocabularyDetVisualizer, tmp_path: Path) -> None:
+    pictures = []
+    for name in ODD_NAMES:
+        drawn = sample()
+        drawn.pred_instances.label_names = [name, "boat"]
+        out = tmp_path / f"{len(pictures)}.png"
+        visualizer.add_datasample("x", np.full((300, 300, 3), 128, np.uint8), drawn, out_file=str(out))
+        pictures.append(cv2.imread(str(out)).tobytes())
+    assert len(set(pictures)) == len(ODD_NAMES)
+
+
+def test_novel_classes_are_known_in_every_spelling(visualizer: OpenVocabularyDetVisualizer, monkeypatch) -> None:
+    visualizer.dataset_meta = dict(classes=("car", "School_Bus"), novel_classes=("school bus",))
+    drawn: list[str] = []
+    monkeypatch.setattr(visualizer, "draw_texts", lambda text, *_, **__: drawn.append(text))
+    visualizer.add_datasample("x", np.zeros((300, 300, 3), np.uint8), sample())
+    assert drawn[0] == "School_Bus (novel)"

@@ -50,3 +50,12 @@ def test_box_lies_where_the_region_is_in_the_unpadded_image() -> None:
     )
     left_edge = picture[80:120, 98:103].astype(int)  # x = .25 * 400, y within .125 .. .375 of the 400-pixel canvas
     assert (np.abs(left_edge - BLUE).max(axis=-1) < 8).any(axis=1).mean() > 0.7  # a label may cross it
+
+
+@pytest.mark.parametrize(
+    "names", [["price $x_{2$", "$", "sea"], ["自行车", "公交车", "海"], ["x" * 300, "a\nb", "50 %"]]
+)
+def test_names_are_text_in_whatever_script(names: list[str]) -> None:
+    image = np.zeros((20, 40, 3), np.uint8)
+    one, other = (draw_region_predictions(image, sample((label, 2)), names, size=400) for label in (0, 1))
+    assert not np.array_equal(one, other)

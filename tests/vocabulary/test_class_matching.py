@@ -1,7 +1,7 @@
 import pytest
 
 from densevlm_mm.vocabulary import Vocabulary
-from densevlm_mm.vocabulary.class_matching import match_classes
+from densevlm_mm.vocabulary.class_matching import ClassFinder, match_classes, renumbering
 
 CLASSES = ("building, edifice", "fruit", "Sky", "fruit", "house, building")
 FLAGS = (True, True, False, False, True)
@@ -37,3 +37,39 @@ def test_coco_things_are_found_in_the_papers_set() -> None:
     found = match_classes(things, coco.thing_mask[:80].tolist(), paper.classes, paper.thing_mask)
     assert len(set(found)) == 80
     assert all(things[i] in paper.synonyms[index] for i, index in enumerate(found))
+
+
+def test_names_are_found_in_every_spelling() -> None:
+    classes = (
+        "alarm_clock",
+        "bow_(weapon)",
+        "bow_(decorative_ribbons)",
+        "wall-brick",
+        "crab_(animal)",
+        "bat (wood, old)",
+    )
+    names = ["Alarm clock", "BOW (weapon)", "bow [decorative ribbons]", "wall brick", "bat (Wood, old)."]
+    assert match_classes(names, None, classes, None) == [0, 1, 2, 3, 5]
+    for name in ("wall", "bow", "crab"):  # near is not the same
+        with pytest.raises(ValueError, match=f"'{name}' is not among"):
+            match_classes([name], None, classes, None)
+    assert ClassFinder(classes).find_bare("Crab") == [4]
+    assert ClassFinder(classes).find_bare("bow") == [1, 2]
+    assert ClassFinder(classes).find_bare("bow (weapon)") == [1]
+    assert ClassFinder(["crab"]).find_bare("crab (animal)") == []
+
+
+def test_lists_of_the_same_classes_are_renumbered_by_name() -> None:
+    assert renumbering(["sky", "Boat", "sea, ocean"], ("boat", "ocean", "sky")) == [2, 0, 1]
+    assert renumbering(["Boat", "ocean", "sky"], ("boat", "sea, ocean", "sky")) is None
+    assert renumbering(["ship", "ocean", "sky"], ("boat", "ocean", "sky")) is None  # another word at its place
+    with pytest.raises(ValueError, match=r"'ocean' is number 0 of one list and 1 of the other.*'ship'"):
+        renumbering(["ocean", "ship", "sky"], ("boat", "ocean", "sky"))
+    with pytest.raises(ValueError, match="2 names for 3 classes"):
+        renumbering(["ocean", "sky"], ("boat", "ocean", "sky"))
+
+
+def test_ade_is_in_one_order_under_both_of_its_lists_of_names() -> None:
+    ours, theirs = Vocabulary.load("ade20k_150"), Vocabulary.load("ade20k_150_d2")
+    assert renumbering(theirs.classes, ours.classes) is None
+    assert renumbering(ours.classes, theirs.classes, theirs.synonyms) is None

@@ -6,7 +6,8 @@ import mmdet
 import pytest
 from mmdet.datasets import CocoDataset, LVISV1Dataset
 
-from densevlm_mm.vocabulary.splits import check_split, load_split, split_metainfo
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.splits import check_split, load_split, novel_mask, split_metainfo, untrained_classes
 
 
 def digest(names: tuple[str, ...]) -> str:
@@ -65,3 +66,67 @@ def test_every_class_is_base_or_novel(changes: dict, message: str) -> None:
 def test_metainfo_without_split_is_refused() -> None:
     with pytest.raises(ValueError, match="it has no 'base_classes'"):
         check_split(dict(classes=("apple",)), "it")
+
+
+def test_spelling_does_not_matter_to_a_split() -> None:
+    metainfo = dict(classes=("alarm_clock", "Boat"), base_classes=("boat",), novel_classes=("alarm clock",))
+    check_split(metainfo, "it")
+    assert novel_mask(("alarm_clock", "Boat"), ["Alarm Clock"], "it") == [True, False]
+    assert split_metainfo(("alarm_clock", "Boat"), ["BOAT"], "it")["novel_classes"] == ("Boat",)
+    with pytest.raises(ValueError, match=r"it, classes: 'boat' and 'Boat' are one name"):
+        check_split(dict(metainfo, classes=("boat", "Boat")), "it")
+    with pytest.raises(ValueError, match=r"it, base_classes: 'boat' and 'Boat' are one name"):
+        check_split(dict(metainfo, base_classes=("boat", "Boat")), "it")
+    with pytest.raises(
+        ValueError, match=r"novel classes \['boats'\] are not among the 2 classes; close to 'boats': 'Boat'"
+    ):
+        novel_mask(("alarm_clock", "Boat"), ["boats"], "it")
+
+
+def test_an_own_split_is_a_json_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.json"
+    path.write_text('{"classes": ["Fishing_Boat", "car"], "novel": ["fishing boat"]}')
+    assert load_split(str(path)) == dict(
+        classes=("Fishing_Boat", "car"), base_classes=("car",), novel_classes=("Fishing_Boat",)
+    )
+    path.write_text('{"classes": ["Fishing_Boat", "car"]}')
+    with pytest.raises(ValueError, match=r"own\.json' has no base/novel split"):
+        load_split(str(path))
+
+
+def untrained(names: list, trained: str) -> tuple[str, ...]:
+    return untrained_classes(Vocabulary.load(names), Vocabulary.load(trained), load_split(trained)["novel_classes"])
+
+
+@pytest.mark.parametrize(
+    ("spellings", "trained"),
+    [
+        (["Boat", "CAR", "Kite.", " TV ", "ＭＯＵＳＥ"], "ov_coco_65"),
+        (
+            ["alarm clock", "Traffic Light", "bow (decorative ribbons)", "Bow-Tie", "crab", "flip flop [sandal]"],
+            "ov_lvis_1203",
+        ),
+        (["ship, boat", "automobile, car"], "ov_coco_65"),
+    ],
+)
+def test_trained_classes_are_base_in_every_spelling(spellings: list[str], trained: str) -> None:
+    assert untrained(spellings, trained) == ()
+
+
+def test_held_out_and_unknown_classes_are_novel_in_every_spelling() -> None:
+    names = ["Bow (weapon)", "Applesauce", "unicorn", "wall-brick", "people", "boats", "bat (wood, baseball)"]
+    assert untrained(names, "ov_lvis_1203") == tuple(names)
+    assert untrained(["Scissors", "person"], "ov_coco_65") == ("Scissors",)
+
+
+def test_a_name_that_may_be_base_or_novel_is_refused() -> None:
+    message = r"'bow' may be 'bow_\(weapon\)' \(held out .*'bow_\(decorative_ribbons\)' \(seen in training\)"
+    with pytest.raises(ValueError, match=message):
+        untrained(["bow"], "ov_lvis_1203")
+
+
+def test_half_of_lvis_has_other_spellings_and_none_changes_sides() -> None:
+    split = load_split("ov_lvis_1203")
+    spelled = [name.replace("_", " ").title() for name in split["classes"]]
+    novel = untrained(spelled, "ov_lvis_1203")
+    assert novel == tuple(name.replace("_", " ").title() for name in split["novel_classes"])

@@ -95,6 +95,40 @@ def test_wrong_classes_are_named(tmp_path: Path, classes: list, message: str) ->
         Vocabulary.load(write(tmp_path / "bad.json", {"classes": classes}))
 
 
+@pytest.mark.parametrize("names", [["boat", "delivery van, van"], ("boat", "delivery van, van")])
+def test_a_list_of_names_is_a_vocabulary(names: Any) -> None:
+    vocabulary = Vocabulary.load(names)
+    assert vocabulary.classes == ("boat", "delivery van, van")
+    assert vocabulary.synonyms == (("boat",), ("delivery van", "van"))
+    assert vocabulary.is_thing is None
+    assert vocabulary.name == "boat, delivery van, van"
+    assert Vocabulary.load(vocabulary) is vocabulary
+
+
+def test_a_list_may_hold_entries_as_a_json_file_does() -> None:
+    vocabulary = Vocabulary.load([{"name": "boat", "isthing": 1}, {"name": "sky", "isthing": 0, "synonyms": ["air"]}])
+    assert vocabulary.thing_mask.tolist() == [True, False]
+    assert vocabulary.synonyms == (("boat",), ("air",))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ([], "holds no classes"),
+        (["boat", 3], r"'boat, 3': class 1 has no name: 3; a name is text in quotes"),
+        (["boat", ["car"]], r"class 1 has no name: \['car'\]"),
+        (["boat", "car", "cow", "sky", "Car"], r"'boat, car, cow, ...': 'Car' occurs twice, as class 1 and 4"),
+        (["boat", ""], "empty name"),
+        ({"name": "boat"}, "not {'name': 'boat'}"),
+        (7, "a list of names, not 7"),
+        (None, "a list of names, not None"),
+    ],
+)
+def test_wrong_lists_are_named(source: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.load(source)
+
+
 def test_the_same_name_may_be_thing_and_stuff(tmp_path: Path) -> None:
     classes = [{"name": "fruit", "isthing": 1}, {"name": "fruit", "isthing": 0}]
     assert len(Vocabulary.load(write(tmp_path / "both.json", {"classes": classes}))) == 2
@@ -111,7 +145,7 @@ def test_wrong_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON"):
         Vocabulary.load(broken)
     with pytest.raises(ValueError, match="expected"):
-        Vocabulary.load(write(tmp_path / "list.json", [1]))
+        Vocabulary.load(write(tmp_path / "number.json", 1))
 
 
 def test_a_changed_upstream_list_is_noticed(tmp_path: Path) -> None:
@@ -131,3 +165,52 @@ def test_lengths_must_agree() -> None:
 @pytest.mark.parametrize("name", packaged_vocabularies())
 def test_every_packaged_vocabulary_loads_under_its_own_name(name: str) -> None:
     assert Vocabulary.load(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["boat", "fire hydrant", "fire_hydrant"], "'fire hydrant' and 'fire_hydrant' have one prompt, 'fire hydrant'"),
+        (["T-shirt", "t shirt"], "'T-shirt' and 't shirt' are one name, 't shirt'"),
+        (["boat, ship", "ship, boat"], "'boat, ship' and 'ship, boat' are one name, 'boat, ship'"),
+        (["cup/mug", "cup or mug"], "have one prompt, 'cup or mug'"),
+        (["caf\u00e9", "cafe\u0301"], "have one prompt"),
+        (["boat", "bo\u200bat"], "name of class 1, .* invisible character"),
+        (["coco_80", "unicorn"], "'coco_80' is a packaged vocabulary, not a class"),
+    ],
+)
+def test_two_classes_that_would_share_a_score_are_refused(names: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.load(names)
+
+
+def test_names_that_are_near_to_each_other_are_classes_of_their_own() -> None:
+    names = [
+        "wall",
+        "wall-brick",
+        "bow",
+        "bow (weapon)",
+        "bow (decorative ribbons)",
+        "person",
+        "people",
+        "boat",
+        "boats",
+    ]
+    assert Vocabulary.load(names).classes == tuple(names)
+
+
+def test_first_synonyms_must_differ_but_in_published_vocabularies() -> None:
+    with pytest.raises(ValueError, match="'ship, boat' and 'ship' are one name, 'ship'"):
+        Vocabulary.load(["ship, boat", "ship"]).prompt_names("first")
+    assert Vocabulary.load(["ship, boat", "ship"]).prompt_names("all") == (("ship", "boat"), ("ship",))
+    assert len(Vocabulary.load("ade20k_847").prompt_names("first")) == 847
+
+
+def test_a_bad_file_is_named_with_its_class(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text("boat\nBoat\n")
+    with pytest.raises(ValueError, match=r"vocabulary file .*names\.txt: vocabulary 'names': 'Boat' occurs twice"):
+        Vocabulary.load(path)
+    path.write_bytes("boat\n".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"names\.txt is UTF-16"):
+        Vocabulary.load(path)

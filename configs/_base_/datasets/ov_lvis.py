@@ -49,5 +49,5 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 # APr is the AP of the novel classes: lvis/segm_APr, and lvis/bbox_APr for boxes.
-val_evaluator = dict(type='CheckedLVISMetric', ann_file=data_root + '/annotations/lvis_v1_val.json', metric=['bbox', 'segm'])
+val_evaluator = dict(type='OVLVISMetric', ann_file=data_root + '/annotations/lvis_v1_val.json', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator

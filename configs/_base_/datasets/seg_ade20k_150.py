@@ -27,7 +27,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
         test_mode=True,
         pipeline=test_pipeline))
-val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='ade20k_150', train_vocabulary='coco_stuff_171')
+val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='ade20k_150')
 val_cfg = dict(type='ValLoop')
 
 test_dataloader = val_dataloader

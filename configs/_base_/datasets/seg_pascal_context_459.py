@@ -28,7 +28,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path='VOC2010/JPEGImages', seg_map_path='annotations_459'),
         test_mode=True,
         pipeline=test_pipeline))
-val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='pascal_context_459', train_vocabulary='coco_stuff_171')
+val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='pascal_context_459')
 val_cfg = dict(type='ValLoop')
 
 test_dataloader = val_dataloader

@@ -28,7 +28,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
         test_mode=True,
         pipeline=test_pipeline))
-val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='pascal_context_59', train_vocabulary='coco_stuff_171')
+val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='pascal_context_59')
 val_cfg = dict(type='ValLoop')
 
 test_dataloader = val_dataloader

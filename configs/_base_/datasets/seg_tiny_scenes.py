@@ -54,7 +54,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path='val', seg_map_path='semantic_val'),
         test_mode=True,
         pipeline=test_pipeline))
-val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='tiny_scenes', train_vocabulary=seen_classes)
+val_evaluator = dict(type='OpenVocabularyIoUMetric', vocabulary='tiny_scenes')
 val_cfg = dict(type='ValLoop')
 
 test_dataloader = val_dataloader

@@ -135,6 +135,27 @@ def read_instances(
     return file
 
 
+def check_federated(file: InstanceFile) -> None:
+    """Check that a file says of every image which classes were looked for, as LVIS's evaluation needs it.
+
+    Args:
+        file: A file in LVIS's format.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    problems = Problems(file.source)
+    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+        problems.add(
+            [getattr(image, key) is None for image in file.images],
+            f"{key!r} is missing",
+            lambda row: name_image(file.images[row].id, file.file_names[row]),
+            "LVIS's evaluation cannot tell without it which classes are annotated in an image; for a file in COCO's "
+            "format use OVCocoAP50Metric",
+        )
+    problems.raise_if_any()
+
+
 def _is_panoptic(annotations: Sequence[InstanceRecord]) -> bool:
     return all(annotation.bbox is None and annotation.category_id == ABSENT for annotation in annotations)
 

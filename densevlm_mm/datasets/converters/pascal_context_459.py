@@ -7,6 +7,7 @@ import numpy as np
 import scipy.io
 
 from densevlm_mm.datasets.converters.label_maps import ConversionSummary, LabelMapConverter, Sample, unique_samples
+from densevlm_mm.vocabulary.text_files import read_lines
 
 # The first is written by mmsegmentation's converter of the 59 classes, the other comes with VOC 2010.
 _LISTS = ("VOC2010/ImageSets/SegmentationContext/val.txt", "VOC2010/ImageSets/Main/val.txt")
@@ -54,7 +55,7 @@ class PascalContext459Converter(LabelMapConverter):
                     f"{folder} does not exist: {self.root} must hold trainval/ of Pascal Context and VOC2010/"
                 )
         path = self.split_file()
-        names = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [line.split()[0] for line in read_lines(path, "list of images")]
         found = [
             Sample(
                 source=self.root / "trainval" / f"{name}.mat",

@@ -30,6 +30,12 @@ class FViT(TwoStageDetector):
         encoder = self.backbone.encoder
         self.roi_head.bbox_head.class_embeddings.check_encoder(encoder.embed_dim, encoder.model_name)
 
+    def training_classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels are places in, novel ones included; those of predictions too."""
+        return self.roi_head.bbox_head.class_embeddings.classes[:-1]
+
+    predicted_classes = training_classes
+
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the pyramid.
 

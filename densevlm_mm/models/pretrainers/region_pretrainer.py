@@ -114,7 +114,8 @@ class RegionPretrainer(BaseModel):
 
         Returns:
             ``'loss'``: the loss module's dict. ``'predict'``: the data samples with ``pred_regions`` (``box_scores``
-            and ``mask_scores``, cosines (N, K)). ``'tensor'``: the dense maps (B, D, h, w).
+            and ``mask_scores``, cosines (N, K)) and
+            ``vocabulary_classes``, the names of the K classes. ``'tensor'``: the dense maps (B, D, h, w).
         """
         dense = self.encoder.dense(inputs)
         if mode == "tensor":
@@ -158,7 +159,12 @@ class RegionPretrainer(BaseModel):
         mask_scores = text_similarity(masks_ND, self.test_text).split(sizes)
         for sample, box_scores_NK, mask_scores_NK in zip(data_samples, box_scores, mask_scores, strict=True):
             sample.pred_regions = InstanceData(box_scores=box_scores_NK, mask_scores=mask_scores_NK)
+            sample.set_metainfo(dict(vocabulary_classes=self.test_class_embeddings.classes))
         return data_samples
+
+    def predicted_classes(self) -> tuple[str, ...]:
+        """Names of the classes that regions are classified into; none without a vocabulary."""
+        return () if self.test_class_embeddings is None else self.test_class_embeddings.classes
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum up the loss; log figures as means over processes, not as those of the first one."""

@@ -101,6 +101,14 @@ class CATSeg(BaseSegmentor):
         """Predict over other classes from now on; see ``test_class_embeddings``."""
         self.test_classes = PromptedClasses.from_config(test_class_embeddings, self._training_options)
 
+    def training_classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels are places in."""
+        return self.classes.names
+
+    def predicted_classes(self) -> tuple[str, ...]:
+        """Names of the classes that predictions are over."""
+        return self.test_classes.names
+
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Resize to the encoder's size and encode.
 
@@ -146,7 +154,8 @@ class CATSeg(BaseSegmentor):
 
         Returns:
             The data samples at their original size, with ``pred_sem_seg`` (1, H', W') int64, ``seg_logits`` (T, H', W')
-            (mean sigmoid scores, not logits), and the metainfo ``vocabulary_classes``, the names of the labels.
+            (mean sigmoid scores, not logits), and the metainfo ``vocabulary_classes``, the names of the labels, and
+            ``training_classes``, those of training.
 
         Raises:
             ValueError: if the images are padded.
@@ -204,7 +213,7 @@ class CATSeg(BaseSegmentor):
         sample.set_data(dict(pred_sem_seg=PixelData(data=labels)))
         if kept:
             sample.set_data(dict(seg_logits=PixelData(data=torch.cat(kept))))
-        sample.set_metainfo(dict(vocabulary_classes=self.test_classes.names))
+        sample.set_metainfo(dict(vocabulary_classes=self.test_classes.names, training_classes=self.classes.names))
 
 
 def _text_config(image_encoder: dict, text_encoder: dict | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from densevlm_mm.models.text import class_prompts
 from densevlm_mm.models.text.clip_text_encoder import Prompts, as_prompts
 from densevlm_mm.vocabulary import Vocabulary
-from densevlm_mm.vocabulary.vocabulary import split_synonyms
+from densevlm_mm.vocabulary.names import split_synonyms
 
 _OPTIONS = ("vocabulary", "templates", "synonyms")
 

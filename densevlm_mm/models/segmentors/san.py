@@ -137,6 +137,14 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
             clip_images = F.interpolate(images, scale_factor=self.encoder_resolution, mode="bilinear")
         return [images, self.image_encoder(clip_images), self.text_encoder(test=test)]
 
+    def training_classes(self) -> tuple[str, ...]:
+        """Names of the classes that labels are places in."""
+        return self.text_encoder.classes
+
+    def predicted_classes(self) -> tuple[str, ...]:
+        """Names of the classes that predictions are over."""
+        return self.text_encoder.test_classes
+
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute the losses over the training vocabulary.
 
@@ -169,12 +177,15 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
             data_samples: With the images' meta information.
 
         Returns:
-            The data samples with ``pred_sem_seg`` (labels of the test vocabulary), ``seg_logits``, and the names of
-            the classes in the meta information ``vocabulary_classes``.
+            The data samples with ``pred_sem_seg`` (labels of the test vocabulary), ``seg_logits``, and in the meta
+            information the names of their classes, ``vocabulary_classes``, and of those of training,
+            ``training_classes``.
         """
         results = super().predict(inputs, data_samples)
         for result in results:
-            result.set_metainfo(dict(vocabulary_classes=self.text_encoder.test_classes))
+            result.set_metainfo(
+                dict(vocabulary_classes=self.text_encoder.test_classes, training_classes=self.text_encoder.classes)
+            )
         return results
 
     def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Any:

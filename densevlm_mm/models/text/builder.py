@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from densevlm_mm.models.clip.tokenizer import build_tokenizer, model_config, model_id, resolve_bpe_path
 from densevlm_mm.models.text.checkpoint_digest import checkpoint_digest
 from densevlm_mm.models.text.class_embeddings import FILE_FORMAT, NORMALIZATIONS, ClassEmbeddings, build_command
+from densevlm_mm.models.text.prompt_collisions import check_tokens_differ
 from densevlm_mm.models.text.prompt_encoder import encode_prompts, text_tower_fingerprint
 from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.templates import get_template_set
@@ -109,9 +110,11 @@ def build_class_embeddings(
     if clip_model is None:
         clip_model = _load_text_tower(model_name, checkpoint, trust)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = build_tokenizer(model_name)
+    check_tokens_differ(prompts, tokenizer)
     features_ND = encode_prompts(
         clip_model,
-        build_tokenizer(model_name),
+        tokenizer,
         [prompt for names in prompts for prompt in names],
         batch_size,
         device,

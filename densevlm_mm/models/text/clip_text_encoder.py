@@ -12,6 +12,7 @@ from densevlm_mm.models.clip.loading import build_clip
 from densevlm_mm.models.clip.tokenizer import build_tokenizer
 from densevlm_mm.models.encoders.towers.base import unit_norm
 from densevlm_mm.models.encoders.towers.split_projection import query_value_weights
+from densevlm_mm.models.text.prompt_collisions import check_tokens_differ
 from densevlm_mm.models.text.prompt_encoder import check_token_range, encode_tokens, needed_context, tokenize
 from densevlm_mm.registry import MODELS
 
@@ -110,7 +111,8 @@ class ClipTextEncoder(BaseModule):
             (T, P, D) float32, unit norm.
 
         Raises:
-            ValueError: if classes have different numbers of prompts, or the tokenizer does not fit the tower.
+            ValueError: if classes have different numbers of prompts, two are the same to the tokenizer, or it does not
+                fit the tower.
         """
         if prompts not in self._tokens:
             # One vocabulary for training and one for tests; a program that tries many does not pile them up.
@@ -149,6 +151,7 @@ class ClipTextEncoder(BaseModule):
                 "templates"
             )
         tokens_NL = tokenize(self._tokenizer, [prompt for of_class in prompts for prompt in of_class])
+        check_tokens_differ(prompts, self._tokenizer)
         check_token_range(self.clip, tokens_NL)
         return tokens_NL[:, : needed_context(self.clip, tokens_NL)].contiguous()
 

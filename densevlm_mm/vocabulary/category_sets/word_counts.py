@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from densevlm_mm.vocabulary.category_sets.word_forms import merge_plurals, normalize_word
+from densevlm_mm.vocabulary.names import check_name, normal_form
+from densevlm_mm.vocabulary.text_files import decode_text, read_json
 
 
 class WordCounts(NamedTuple):
@@ -38,8 +40,9 @@ def read_image_words(path: str | Path) -> Iterator[tuple[str, list[str]]]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no file {path}: give JSON lines {{"image": ..., "words": [...]}}')
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
+    with open(path, "rb") as file:
+        for number, content in enumerate(file, start=1):
+            line = decode_text(content, f"{path}, line {number},")
             if not line.strip():
                 continue
             try:
@@ -88,10 +91,7 @@ def load_word_map(path: str | Path) -> dict[str, str]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'there is no file {path}: give a JSON object of words, such as {{"word": "..."}}')
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    content = read_json(path, "word file")
     if not isinstance(content, dict) or not all(isinstance(value, str) and value.strip() for value in content.values()):
         raise ValueError(f'{path} must be a JSON object of words, such as {{"word": "..."}}')
     return content
@@ -100,7 +100,8 @@ def load_word_map(path: str | Path) -> dict[str, str]:
 def count_words(path: str | Path, synonyms: Mapping[str, str] | None = None) -> WordCounts:
     """Count in how many images every word occurs, however often it is said of one.
 
-    Forms are joined: spelling (:func:`normalize_word`), then plurals (:func:`merge_plurals`), then ``synonyms``. An
+    Forms are joined: spelling (:func:`normalize_word`; of forms that are one name to a vocabulary, such as ``t-shirt``
+    and ``t shirt``, the most frequent one stays), then plurals (:func:`merge_plurals`), then ``synonyms``. An
     image on several lines counts once.
 
     Args:
@@ -120,23 +121,46 @@ def count_words(path: str | Path, synonyms: Mapping[str, str] | None = None) -> 
     for image, words in read_image_words(path):
         for word in words:
             form = normalize_word(word)
-            (images_of[form] if form else unusable[word]).add(image)
-            if form and form != word:
+            if not _is_name(form):
+                unusable[word].add(image)
+                continue
+            images_of[form].add(image)
+            if form != word:
                 spellings[word] = form
     if not images_of:
         raise ValueError(f"{path} holds no word")
-    plurals, synonyms = merge_plurals(images_of), dict(synonyms or {})
+    usual = _usual_spellings(images_of)
+    merged = {form: usual[normal_form(form)] for form in images_of}
+    for form in [form for form, kept in merged.items() if form != kept]:
+        images_of[merged[form]] |= images_of.pop(form)
+    plurals = merge_plurals(images_of)
+    counted_as = {normal_form(word): target for word, target in (synonyms or {}).items()}
 
     def target(form: str) -> str:
-        if form in synonyms:  # the user's word goes before our rules
-            return synonyms[form]
         singular = plurals.get(form, form)
-        return synonyms.get(singular, singular)
+        # The user's word goes before our rules.
+        word = counted_as.get(normal_form(form), counted_as.get(normal_form(singular), singular))
+        return usual.get(normal_form(word), word)
 
     joined: dict[str, set[str]] = defaultdict(set)
     for form, images in images_of.items():
         joined[target(form)] |= images
     ordered = Counter({word: len(images) for word, images in sorted(joined.items())}).most_common()
-    merged = {form: target(form) for form in images_of if target(form) != form}
-    merged |= {word: target(form) for word, form in spellings.items()}
-    return WordCounts(dict(ordered), dict(sorted(merged.items())), {word: len(imgs) for word, imgs in unusable.items()})
+    targets = {form: target(kept) for form, kept in merged.items()}
+    targets |= {word: targets[form] for word, form in spellings.items()}
+    moved = {form: word for form, word in sorted(targets.items()) if form != word}
+    return WordCounts(dict(ordered), moved, {word: len(images) for word, images in unusable.items()})
+
+
+def _is_name(form: str) -> bool:
+    try:
+        check_name(form, "word")
+    except ValueError:
+        return False
+    return True
+
+
+def _usual_spellings(images_of: Mapping[str, set[str]]) -> dict[str, str]:
+    """The most frequent spelling of every name, by its normal form; the first by letter of equally frequent ones."""
+    ordered = sorted(sorted(images_of), key=lambda form: -len(images_of[form]))
+    return {normal_form(form): form for form in reversed(ordered)}

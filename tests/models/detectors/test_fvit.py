@@ -152,6 +152,7 @@ def test_the_tower_runs_once_an_image_and_the_dense_map_counts(build) -> None:
 
 def test_one_class_vocabulary(build, make_embeddings) -> None:
     detector = build(num_classes=1, class_embeddings=make_embeddings(("boat",)), novel_classes=())
+    assert detector.training_classes() == detector.predicted_classes() == ("boat",)
     loss = total(detector.train()(images(1, 3, 64, 64), samples(BOXES, labels=(0, 0)), mode="loss"))
     loss.backward()
     assert torch.isfinite(loss)

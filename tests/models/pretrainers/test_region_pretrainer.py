@@ -110,6 +110,7 @@ def test_predict_scores_boxes_and_masks_as_cosines() -> None:
     assert first.pred_regions.mask_scores[1].abs().max() == 0  # an empty mask has no feature
     assert first.pred_regions.box_scores.shape == (2, 4)
     assert second.pred_regions.box_scores.shape == (0, 4)
+    assert first.vocabulary_classes == second.vocabulary_classes == model.test_class_embeddings.classes
 
 
 def test_errors_name_the_missing_part() -> None:

@@ -262,6 +262,8 @@ def test_test_classes_can_be_changed_and_take_their_prompts_from_the_training_on
     with torch.no_grad():
         (result,) = model(images(1, 3, 32, 32), mode="predict")
     assert result.vocabulary_classes == ("dog", "cat")
+    assert result.training_classes == model.training_classes() == ("cat", "sky")
+    assert model.predicted_classes() == ("dog", "cat")
     assert result.seg_logits.data.shape[0] == 2
 
 

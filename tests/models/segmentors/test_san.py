@@ -115,6 +115,8 @@ def test_predicts_over_another_and_larger_vocabulary(config, make_batch, make_cl
     assert sample.pred_sem_seg.data.dtype == torch.int64
     assert sample.seg_logits.data.shape == (300, 40, 56)
     assert sample.vocabulary_classes == test.classes
+    assert sample.training_classes == model.training_classes() == train.classes
+    assert model.predicted_classes() == test.classes
     assert torch.equal(sample.seg_logits.data.argmax(dim=0), sample.pred_sem_seg.data[0])
 
 

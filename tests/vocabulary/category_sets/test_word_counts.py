@@ -41,6 +41,22 @@ def test_a_word_mapped_to_itself_is_kept_from_the_plural_rule(words, tmp_path) -
     assert counts.num_images["cars"] == counts.num_images["car"] == 1
 
 
+def test_forms_that_are_one_name_are_counted_as_the_usual_one(tmp_path) -> None:
+    lines = [
+        dict(image="1.jpg", words=["t-shirt", "bo\u200bat"]),
+        dict(image="2.jpg", words=["T-shirt", "t shirt"]),
+        dict(image="3.jpg", words=["T shirts", "cafe\u0301"]),
+        dict(image="4.jpg", words=["caf\u00e9", "t-shirt"]),
+    ]
+    path = tmp_path / "words.jsonl"
+    path.write_bytes("\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode("utf-8-sig"))
+    counts = count_words(path)
+    assert counts.num_images == {"t-shirt": 3, "cafe\u0301": 2, "t shirts": 1}
+    assert counts.merged["t shirt"] == counts.merged["T-shirt"] == "t-shirt"
+    assert counts.unusable == {"bo\u200bat": 1}
+    assert count_words(path, {"t shirt": "shirt"}).num_images["shirt"] == 3
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [

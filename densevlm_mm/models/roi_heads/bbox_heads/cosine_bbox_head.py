@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from densevlm_mm.models.layers import text_similarity
 from densevlm_mm.models.layers.multiclass_nms import multiclass_nms
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
-from densevlm_mm.vocabulary.splits import load_split
+from densevlm_mm.vocabulary.splits import load_split, novel_mask
 
 # R regions, C classes, K = C + 1 columns (the last is the background), D channels.
 
@@ -37,8 +37,8 @@ class CosineBBoxHead(ConvFCBBoxHead):
             :func:`resolve_class_embeddings` takes them. They are no part of a checkpoint: a detector is tested on
             another vocabulary by config alone.
         num_classes: C, to be checked; ``None`` takes that of the embeddings.
-        novel_classes: Names of the classes that are held out from training; a string is a packaged vocabulary that
-            says which, such as ``'ov_coco_65'``.
+        novel_classes: Names of the classes that are held out from training, in any spelling; a string is a vocabulary
+            that says which, such as ``'ov_coco_65'``, see :func:`load_split`.
         background_weight: Weight of background regions in the loss (0.6 on OV-COCO, 0.9 on OV-LVIS).
         temperature: Factor on the cosines, T_det; the initial value if it is learned.
         learn_temperature: ``False`` fixes it; a checkpoint's learned value is then not loaded.
@@ -194,12 +194,9 @@ def _check_columns(embeddings: ClassEmbeddings, num_classes: int) -> None:
 
 
 def _base_columns(embeddings: ClassEmbeddings, novel_classes: str | Sequence[str]) -> list[bool]:
-    names = load_split(novel_classes)["novel_classes"] if isinstance(novel_classes, str) else tuple(novel_classes)
-    if unknown := sorted(set(names) - set(embeddings.classes[:-1])):
-        raise ValueError(
-            f"novel_classes {unknown[:5]} are no classes of the embeddings {embeddings.name!r}; check the spelling."
-        )
-    return [name not in names for name in embeddings.classes]
+    novel = load_split(novel_classes)["novel_classes"] if isinstance(novel_classes, str) else novel_classes
+    is_novel = novel_mask(embeddings.classes[:-1], novel, f"novel_classes of class embeddings {embeddings.name!r}")
+    return [*(not held_out for held_out in is_novel), True]
 
 
 def _drop_temperature(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
