@@ -3,7 +3,7 @@
 A detection config says ``custom_imports = dict(imports=['densevlm_mm.detection'])``, with mmdet as its default scope.
 """
 
-from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset
+from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset, ClassOrderObjects365Dataset
 from densevlm_mm.datasets.ov_coco import OVCocoDataset
 from densevlm_mm.datasets.ov_lvis import OVLVISDataset
 from densevlm_mm.evaluation.class_order import ClassOrderCocoMetric
@@ -19,6 +19,7 @@ from densevlm_mm.visualization.open_vocabulary_boxes import OpenVocabularyDetVis
 __all__ = [
     "ClassOrderCocoDataset",
     "ClassOrderCocoMetric",
+    "ClassOrderObjects365Dataset",
     "CosineBBoxHead",
     "FViT",
     "FViTRoIHead",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 from mmdet.datasets.coco import CocoDataset
+from mmdet.datasets.objects365 import Objects365V1Dataset
 from mmdet.registry import DATASETS
 
 from densevlm_mm.datasets.annotations.handover import take_instances
@@ -50,7 +51,7 @@ class ClassOrderCocoDataset(CocoDataset):
     """COCO's instances, checked before the first image; see :func:`read_instances` for what is checked and filled.
 
     Labels are positions in ``metainfo['classes']``, whatever the order of the file's categories. As in mmdet, crowds
-    are kept, to be ignored, and boxes narrower than a pixel are left out (which is logged).
+    are kept, to be ignored, and boxes narrower than a pixel or beside the image are left out (which is logged).
 
     Args:
         *args: As in mmdet's ``CocoDataset``.
@@ -155,14 +156,15 @@ class ClassOrderCocoDataset(CocoDataset):
 
     def _pack(self, file: InstanceFile, labels_N: np.ndarray, data_list: list[dict]) -> None:
         usable = (labels_N >= 0) & ~file.is_ignored
-        narrow = usable & ((file.boxes_xywh[:, 2:] < 1).any(axis=1) | (file.areas <= 0))
-        if narrow.any():
-            first = file.name(int(np.flatnonzero(narrow)[0]))
+        left_out = usable & self._is_left_out(file)
+        if left_out.any():
+            first = file.name(int(np.flatnonzero(left_out)[0]))
             log_repair(
                 file.source,
-                f"left out {int(narrow.sum())} objects narrower than a pixel, as mmdet does; the first: {first}",
+                f"left out {int(left_out.sum())} objects narrower than a pixel or beside their image, as mmdet does; "
+                f"the first: {first}",
             )
-        usable &= ~narrow
+        usable &= ~left_out
         self._check_usable(file, usable)
         rows = np.flatnonzero(usable)
         rows = rows[np.argsort(file.image_rows[rows], kind="stable")]
@@ -175,6 +177,14 @@ class ClassOrderCocoDataset(CocoDataset):
             data_info["packed_instances"] = PackedInstances(
                 boxes[of_image], labels_N[of_image], file.is_crowd[of_image], b"[" + b",".join(masks) + b"]"
             )
+
+    @staticmethod
+    def _is_left_out(file: InstanceFile) -> np.ndarray:
+        """Flags of the objects that mmdet takes for none."""
+        sizes = np.array([(image.width, image.height) for image in file.images], dtype=np.float64)[file.image_rows]
+        x1y1, width_height = file.boxes_xywh[:, :2], file.boxes_xywh[:, 2:]
+        overlap = np.minimum(x1y1 + width_height, sizes) - np.maximum(x1y1, 0)
+        return np.any(width_height < 1, axis=1) | np.any(overlap <= 0, axis=1) | (file.areas <= 0)
 
     def _check_usable(self, file: InstanceFile, usable: np.ndarray) -> None:
         objects = usable & ~file.is_crowd
@@ -190,3 +200,15 @@ class ClassOrderCocoDataset(CocoDataset):
                 f"{file.source}: {int(without.sum())} objects have no 'segmentation', which the pipeline loads "
                 f"(with_mask=True); the first: {file.name(int(np.flatnonzero(without)[0]))}"
             )
+
+
+@DATASETS.register_module()
+class ClassOrderObjects365Dataset(ClassOrderCocoDataset):
+    """Objects365 v1 with its 365 classes in mmdet's order.
+
+    Args:
+        *args: As in :class:`ClassOrderCocoDataset`.
+        **kwargs: As in :class:`ClassOrderCocoDataset`.
+    """
+
+    METAINFO = Objects365V1Dataset.METAINFO

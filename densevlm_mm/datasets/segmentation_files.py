@@ -16,6 +16,7 @@ from densevlm_mm.datasets.annotations.json_files import require_existing
 from densevlm_mm.datasets.file_listing import missing_files, summarize
 from densevlm_mm.datasets.image_files import read_file, read_header
 from densevlm_mm.datasets.label_map_files import check_labels, check_shape, decode_label_map
+from densevlm_mm.vocabulary.text_files import parse_lines
 
 
 class CheckedLabelMaps(BaseSegDataset):
@@ -54,10 +55,28 @@ class CheckedLabelMaps(BaseSegDataset):
                 f"ignore_index {self.ignore_index} of {type(self).__name__} is the label of one of its {num_labels} "
                 "classes: take another, such as 255"
             )
-        data_list = super().load_data_list()
+        is_listed = self.ann_file and not fileio.isdir(self.ann_file, backend_args=self.backend_args)
+        data_list = self._listed() if is_listed else super().load_data_list()
         check_segmentation_list(self, data_list)
         extra = dict(ignore_index=self.ignore_index) | ({} if num_labels is None else dict(num_labels=num_labels))
         return [data_info | extra for data_info in data_list]
+
+    def _listed(self) -> list[dict]:
+        """The images of a list, which mmseg reads without regard to blank lines, comments and byte order marks."""
+        folders = (("img_path", self.img_suffix), ("seg_map_path", self.seg_map_suffix))
+        data_list = []
+        for name in listed_names(self):
+            paths = {
+                key: join_image_path(
+                    self.data_prefix[key], name + suffix, f"list of images {self.ann_file}", self.allowed_roots
+                )
+                for key, suffix in folders
+                if self.data_prefix.get(key) is not None
+            }
+            data_list.append(
+                paths | dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[])
+            )
+        return data_list
 
 
 def num_file_labels(dataset: BaseSegDataset) -> int | None:
@@ -82,14 +101,15 @@ def check_segmentation_files(dataset: BaseSegDataset) -> None:
     if dataset.ann_file:
         require_existing(dataset.ann_file, "list of images", dataset.backend_args)
         if not fileio.isdir(dataset.ann_file, backend_args=dataset.backend_args):
-            for line in fileio.list_from_file(dataset.ann_file, backend_args=dataset.backend_args):
-                source = f"list of images {dataset.ann_file}"
-                join_image_path(
-                    dataset.data_prefix.get("img_path") or "",
-                    line.strip() + dataset.img_suffix,
-                    source,
-                    getattr(dataset, "allowed_roots", ()),
-                )
+            roots, source = getattr(dataset, "allowed_roots", ()), f"list of images {dataset.ann_file}"
+            for name in listed_names(dataset):
+                join_image_path(dataset.data_prefix.get("img_path") or "", name + dataset.img_suffix, source, roots)
+
+
+def listed_names(dataset: BaseSegDataset) -> list[str]:
+    """Names in a data set's list of images, without suffix."""
+    content = fileio.get(dataset.ann_file, backend_args=dataset.backend_args)
+    return parse_lines(content, f"list of images {dataset.ann_file}")
 
 
 def check_segmentation_list(dataset: BaseSegDataset, data_list: Sequence[dict]) -> None:

@@ -145,3 +145,26 @@ def test_names_outside_the_folder_need_roots(tmp_path: Path) -> None:
     dataset = build(path, allowed_roots=[str(tmp_path)])
     assert dataset.get_data_info(0)["img_path"] == data["images"][0]["file_name"]
     assert dataset.get_data_info(1)["img_path"] == "img/1.png"
+
+
+def test_boxes_beside_the_image_and_narrower_than_a_pixel_are_left_out_as_in_mmdet(tmp_path: Path) -> None:
+    data = content()
+    for annotation, box in zip(data["annotations"], [[64.5, 0, 1, 5], [-1.5, 0, 1.2, 5], [3, 3, 0.5, 8]], strict=False):
+        annotation["bbox"] = box
+    path = write(tmp_path / "a.json", data)
+    theirs = CocoDataset(ann_file=path, metainfo=dict(classes=CLASSES), data_prefix=dict(img="img"), pipeline=[])
+    ours = build(path)
+    assert [ours.get_data_info(i) for i in range(5)] == [theirs.get_data_info(i) for i in range(5)]
+
+
+def test_objects365_can_reach_over_the_border(tmp_path: Path) -> None:
+    names = DATASETS.get("mmdet.Objects365V1Dataset").METAINFO["classes"]
+    data = content()
+    data["categories"] = [dict(id=365 - n, name=name) for n, name in enumerate(names)]
+    data["annotations"][0]["bbox"] = [-20, 3, 40, 10]
+    dataset = build(
+        write(tmp_path / "a.json", data), names, type="ClassOrderObjects365Dataset", metainfo=None, max_overhang=1e6
+    )
+    assert dataset.metainfo["classes"] == names
+    assert dataset.get_data_info(0)["instances"][0]["bbox"] == [-20, 3, 20, 13]
+    assert dataset.cat_ids == list(range(365, 0, -1))
