@@ -3,14 +3,15 @@ from typing import Any
 import mmcv
 import numpy as np
 import pytest
+import torch
 from mmdet.datasets.transforms import Resize as DetResize
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import TRANSFORMS, DefaultScope
 
-from densevlm_mm.compat.thin_images import keep_sides_positive
+from densevlm_mm.compat.thin_images import take_thin_images
 
-keep_sides_positive()
+take_thin_images()
 
 
 def run(scope: str, config: dict, height: int, width: int, **results: Any) -> dict:
@@ -54,6 +55,17 @@ def test_boxes_and_masks_of_a_thin_image_follow() -> None:
     assert resized["gt_masks"].masks.shape == (1, 1, 64)
 
 
+@pytest.mark.parametrize("direction", ["horizontal", "vertical", "diagonal"])
+@pytest.mark.parametrize("shape", [(5, 1, 3), (1, 5, 3), (1, 1), (4, 5, 3)])
+def test_flipped_images_can_be_tensors(shape: tuple[int, ...], direction: str) -> None:
+    image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    flipped = mmcv.imflip(image, direction)
+    axes = dict(horizontal=1, vertical=0, diagonal=(0, 1))[direction]
+    np.testing.assert_array_equal(flipped, np.flip(image, axes))
+    if flipped.flags.c_contiguous:  # then mmdet and mmseg hand it to torch as it is
+        torch.from_numpy(flipped)
+
+
 def test_other_sizes_are_as_before() -> None:
     original = mmcv.rescale_size.__closure__[0].cell_contents  # what mmcv itself has
     for size in ((640, 480), (333, 500), (64, 64), (7, 3)):
@@ -66,5 +78,5 @@ def test_other_sizes_are_as_before() -> None:
 
 def test_mending_twice_is_mending_once() -> None:
     once = mmcv.rescale_size
-    keep_sides_positive()
+    take_thin_images()
     assert mmcv.rescale_size is once

@@ -1,6 +1,6 @@
 """Pipeline transforms: image to canvas, grid regions, given regions, annotated regions, packing."""
 
-from densevlm_mm.compat.thin_images import keep_sides_positive
+from densevlm_mm.compat.thin_images import take_thin_images
 from densevlm_mm.datasets.image_files import UnreadableImageError
 from densevlm_mm.datasets.transforms.formatting import PackRegionInputs
 from densevlm_mm.datasets.transforms.geometry import PadToSquare, ResizeLongestSide
@@ -24,4 +24,4 @@ __all__ = [
     "num_cells",
 ]
 
-keep_sides_positive()  # here, since whoever transforms images imports this
+take_thin_images()  # here, since whoever transforms images imports this
