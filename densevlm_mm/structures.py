@@ -2,6 +2,10 @@
 
 from mmengine.structures import BaseDataElement, InstanceData
 
+# What the datasets and transforms of this package put into a sample; a loss may ask for it without a hook.
+META_KEYS = ("img_id", "img_path", "sample_idx", "ori_shape", "img_shape", "pad_shape", "scale_factor")
+REGION_KEYS = ("boxes_norm_xyxy", "cell_ids", "category_labels")
+
 
 class RegionDataSample(BaseDataElement):
     """Regions of one image: what the pretrainer trains on, and what region classification is scored on.
@@ -15,7 +19,9 @@ class RegionDataSample(BaseDataElement):
 
     Attributes:
         regions: training regions; ``boxes_norm_xyxy`` (R, 4) float32, ``cell_ids`` (R,) int64, which address a region
-            of the image; ``category_labels`` (R,) int64 for regions that came with categories. Hooks add their targets.
+            of the image; ``category_labels`` (R,) int64 for regions that came with categories. Hooks add their
+            targets of regions here, (R, ...), and their targets of images to the sample itself. As long as images are
+            not augmented, (``img_id``, cell id) addresses a region's targets.
         gt_regions: annotated regions; ``labels`` (N,) int64, ``is_thing`` (N,) bool, ``boxes_norm_xyxy`` (N, 4)
             float32, ``masks`` (N, h, w) bool.
         pred_regions: scores of the annotated regions, written by the model; ``box_scores`` and ``mask_scores``

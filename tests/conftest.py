@@ -5,7 +5,7 @@ from mmengine.registry import init_default_scope
 
 import densevlm_mm  # noqa: F401
 
-pytest_plugins = ["tests.fixtures.stock_clips", "tests.fixtures.text_clips"]
+pytest_plugins = ["tests.fixtures.processes", "tests.fixtures.stock_clips", "tests.fixtures.text_clips"]
 
 
 @pytest.fixture(autouse=True)

@@ -19,12 +19,15 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.utils import track_iter_progress
 
 from densevlm_mm.apis import add_experiment_arguments, build_runner, check_inputs, exit_on_user_error, load_experiment
 from densevlm_mm.datasets import RegionDataSample
 from densevlm_mm.engine.hooks import RegionTeacherHook
+from densevlm_mm.models.layers import check_retrieval, retrieve
+from densevlm_mm.registry import HOOKS
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,32 +52,44 @@ def prepare(cfg: Config, dtype: str | None) -> tuple[Runner, RegionTeacherHook]:
         raise ValueError("run this tool in one process; train_dataloader.dataset.dataset.indices selects images")
     cfg.train_dataloader.update(drop_last=False)
     cfg.train_dataloader.sampler.shuffle = False
-    teacher = cfg.default_hooks.get("teacher", {})
-    if "teacher" not in teacher or (teacher.type.endswith("CropTeacherHook") and not teacher.get("with_logits")):
-        raise ValueError(
-            f"default_hooks.teacher of {cfg.filename} does not name regions: take a config with a RegionRetrievalHook, "
-            "or a CropTeacherHook with with_logits=True"
-        )
-    if dtype is not None:
-        teacher.dtype = dtype
+    hook = naming_hook(cfg, dtype)
     runner = build_runner(cfg)
-    hook = next(hook for hook in runner.hooks if isinstance(hook, RegionTeacherHook))
     hook.before_train(runner)
     return runner, hook
+
+
+def naming_hook(cfg: Config, dtype: str | None) -> RegionTeacherHook:
+    """The config's hook that writes ``teacher_logits``; its teacher is not built yet.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    init_default_scope(cfg.default_scope)
+    for options in filter(None, (*cfg.default_hooks.values(), *cfg.get("custom_hooks", ()))):
+        if issubclass(HOOKS.get(options.type), RegionTeacherHook):
+            hook = HOOKS.build(dict(options, **({} if dtype is None else dict(dtype=dtype))))
+            if "teacher_logits" in hook.region_targets:
+                return hook
+    raise ValueError(
+        f"no hook of {cfg.filename} names regions: take a config with a RegionRetrievalHook, or a CropTeacherHook with "
+        "with_logits=True"
+    )
 
 
 def named_regions(
     sample: RegionDataSample, temperature: float, threshold: float
 ) -> Iterator[tuple[list[float], int, float]]:
     """Yield the regions that the teacher is sure of: box (x, y, width, height in source pixels), class, probability."""
-    confidence_R, label_R = (sample.regions.teacher_logits.float() / temperature).softmax(dim=-1).max(dim=-1)
+    found = retrieve(sample.regions.teacher_logits, temperature, threshold)
     (pad_h, pad_w), (scale_x, scale_y) = sample.pad_shape, sample.scale_factor
     to_source = torch.tensor([pad_w / scale_x, pad_h / scale_y] * 2, dtype=torch.float64)
     boxes_xyxy = sample.regions.boxes_norm_xyxy.double().cpu() * to_source
     boxes_xywh = torch.cat([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], dim=1)
-    for box, label, confidence in zip(boxes_xywh.tolist(), label_R.tolist(), confidence_R.tolist(), strict=True):
-        if confidence > threshold:
-            yield [round(value, 2) for value in box], label, confidence
+    kept = found.kept.cpu()
+    for box, label, confidence in zip(
+        boxes_xywh[kept].tolist(), found.labels[kept].tolist(), found.confidences[kept].tolist(), strict=True
+    ):
+        yield [round(value, 2) for value in box], label, confidence
 
 
 def pseudo_labels(runner: Runner, hook: RegionTeacherHook, temperature: float, threshold: float) -> dict[str, Any]:
@@ -122,6 +137,7 @@ def main() -> None:
         work_dir = args.work_dir or "work_dirs/pseudo_labels"
         cfg = load_experiment(args.config, args.cfg_options, work_dir, args.launcher)
         check_inputs(cfg, "train")
+        check_retrieval(args.temperature, args.threshold)
         content = pseudo_labels(*prepare(cfg, args.dtype), args.temperature, args.threshold)
         Path(args.out).write_text(json.dumps(content))
     print(f"wrote {args.out}: {len(content['annotations'])} regions of {len(content['images'])} images")

@@ -2,6 +2,7 @@ default_scope = 'densevlm_mm'
 custom_imports = dict(imports=['densevlm_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
+    target_check=dict(type='TargetCheckHook'),
     timer=dict(type='IterTimerHook'),
     throughput=dict(type='ThroughputHook'),
     logger=dict(type='LoggerHook', interval=50),
@@ -22,7 +23,7 @@ env_cfg = dict(
 visualizer = dict(
     type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 log_processor = dict(
-    type='LogProcessor', by_epoch=True, window_size=50, mean_pattern=r'.*(loss|time|grad_norm|kept|confidence|images_per).*')
+    type='LogProcessor', by_epoch=True, window_size=50, mean_pattern=r'.*(loss|time|grad_norm|kept|confidence|accuracy|_value|images_per).*')
 log_level = 'INFO'
 # All randomness (order of images, grids) follows from this seed, the epoch and the image alone.
 randomness = dict(seed=0)

@@ -15,7 +15,7 @@ model = dict(
         stuff_contrast='all',
         temperature=0.01,
         threshold=0.3,
-        reduction='region'))
+        reduction='image'))  # of an image the mean over its kept regions, of a batch the mean over images (Sec. 3.2)
 
 default_hooks = dict(
     teacher=dict(

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from densevlm_mm.analysis.per_class_accuracy import select_classes
 from densevlm_mm.analysis.region_scores import RegionScores
 from densevlm_mm.analysis.style import EMPTY, axes_in_inches, picture, short_name, text_colour
+from densevlm_mm.models.layers import retrieve
 from densevlm_mm.visualization.fonts import label_texts
 
 COLUMNS = ("model", "stuff", "thing", "count", "share", "mean_confidence")
@@ -34,7 +35,7 @@ def foreground_bias_rows(scores: RegionScores, temperature: float = 0.01) -> lis
     is_thing = np.array(scores.vocabulary.thing_mask)
     num_classes = len(is_thing)
     labels, predicted = scores.labels.numpy(), scores.predictions("masks").numpy()
-    confidence = (scores.mask_scores / temperature).softmax(dim=1).amax(dim=1).numpy()
+    confidence = retrieve(scores.mask_scores, temperature).confidences.numpy()
     wrong = ~is_thing[labels] & (predicted >= 0) & is_thing[predicted]  # -1 is masked out before it is used
     pairs = labels[wrong] * num_classes + predicted[wrong]
     counts = np.bincount(pairs, minlength=num_classes**2)

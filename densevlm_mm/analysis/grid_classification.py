@@ -16,7 +16,7 @@ from densevlm_mm.analysis.images import CanvasImage
 from densevlm_mm.analysis.models import AnalysisModel
 from densevlm_mm.analysis.style import STUFF, THING, axes_in_inches, picture, short_name
 from densevlm_mm.datasets.transforms import cell_boxes
-from densevlm_mm.models.layers import pool_boxes, text_similarity
+from densevlm_mm.models.layers import check_retrieval, pool_boxes, retrieve, text_similarity
 from densevlm_mm.models.text import ClassEmbeddings
 
 
@@ -28,6 +28,7 @@ class GridClassification:
         grid: m rows, n columns.
         labels: (m n,) int.
         probabilities: (m n,) softmax value of the best class, over all classes.
+        kept: (m n,) bool, the cells that the teacher would keep: probability above theta (Section 3.2).
         classes: Display names of the K classes.
         is_thing: Thing flags (K,), or None.
     """
@@ -35,15 +36,12 @@ class GridClassification:
     grid: tuple[int, int]
     labels: np.ndarray
     probabilities: np.ndarray
+    kept: np.ndarray
     classes: tuple[str, ...]
     is_thing: np.ndarray | None
 
-    def record(self, threshold: float) -> list[dict[str, Any]]:
-        """One dict a cell, for a file.
-
-        Args:
-            threshold: theta; cells are ``kept`` above it (Section 3.2).
-        """
+    def record(self) -> list[dict[str, Any]]:
+        """One dict a cell, for a file."""
         return [
             dict(
                 row=index // self.grid[1],
@@ -51,9 +49,11 @@ class GridClassification:
                 name=self.classes[label],
                 is_thing=None if self.is_thing is None else bool(self.is_thing[label]),
                 probability=float(probability),
-                kept=bool(probability > threshold),
+                kept=bool(kept),
             )
-            for index, (label, probability) in enumerate(zip(self.labels, self.probabilities, strict=True))
+            for index, (label, probability, kept) in enumerate(
+                zip(self.labels, self.probabilities, self.kept, strict=True)
+            )
         ]
 
 
@@ -63,6 +63,7 @@ def classify_grid(
     embeddings: ClassEmbeddings,
     grid: tuple[int, int],
     temperature: float = 0.01,
+    threshold: float = 0.3,
 ) -> GridClassification:
     """Classify the cells of a grid over the image area.
 
@@ -72,15 +73,15 @@ def classify_grid(
         embeddings: K classes.
         grid: m rows, n columns.
         temperature: tau of the softmax.
+        threshold: theta; cells with a higher probability are kept.
 
     Raises:
-        ValueError: If the grid has no cell or the temperature is not positive.
+        ValueError: If the grid has no cell, or temperature or threshold is outside its range.
     """
     rows, columns = grid
     if min(rows, columns) < 1:
         raise ValueError(f"a grid has at least one row and column, not {rows} x {columns}")
-    if not temperature > 0:
-        raise ValueError(f"the temperature must be positive, not {temperature}")
+    check_retrieval(temperature, threshold)
     table = np.column_stack(
         [np.tile((rows, columns), (rows * columns, 1)), *np.divmod(np.arange(rows * columns), columns)]
     )
@@ -90,9 +91,9 @@ def classify_grid(
     dense = model.dense(image.inputs[None])
     features_RD = pool_boxes(dense, [boxes_norm_xyxy])
     text_KD = normalize(embeddings.embeddings, dim=-1).to(features_RD.device)
-    probabilities_RK = (text_similarity(features_RD, text_KD) / temperature).softmax(dim=1)
-    best, labels = probabilities_RK.max(dim=1)
-    return GridClassification(grid, labels.cpu().numpy(), best.cpu().numpy(), embeddings.classes, embeddings.is_thing)
+    retrieval = retrieve(text_similarity(features_RD, text_KD), temperature, threshold)
+    labels, probabilities, kept = (part.cpu().numpy() for part in retrieval)
+    return GridClassification(grid, labels, probabilities, kept, embeddings.classes, embeddings.is_thing)
 
 
 def plot_grid_classification(
@@ -107,7 +108,7 @@ def plot_grid_classification(
         image: The image.
         results: Name of a checkpoint to what it sees.
         path: PNG to write.
-        threshold: theta: cells with a probability up to it are dimmed.
+        threshold: theta that the cells were classified with, for the legend.
     """
     height, width = image.area
     columns = max(result.grid[1] for result in results.values())
@@ -119,25 +120,24 @@ def plot_grid_classification(
         for number, (name, result) in enumerate(results.items()):
             axes = axes_in_inches(figure, number * (panel_width + 0.2), 0.4, panel_width, panel_height)
             axes.imshow(image.rgb, extent=(0, width, height, 0), interpolation="bilinear")
-            _draw_cells(axes, result, (height, width), panel_width / result.grid[1], threshold)
+            _draw_cells(axes, result, (height, width), panel_width / result.grid[1])
             axes.set(xlim=(0, width), ylim=(height, 0))
             axes.axis("off")
-            kept = float((result.probabilities > threshold).mean())
-            axes.set_title(f"{name}: {100 * kept:.0f} % of the cells kept", fontsize=10, pad=6, loc="left")
+            kept = 100 * result.kept.mean()
+            axes.set_title(f"{name}: {kept:.0f} % of the cells kept", fontsize=10, pad=6, loc="left")
         note = f"p > {threshold:g} is kept, the other cells are dimmed"
         if all(result.is_thing is not None for result in results.values()):
             note += "; blue: things, orange: stuff"
         figure.text(0, 0.4 / (panel_height + 0.8) - 0.02, note, fontsize=8.5, color="#444444", ha="left", va="top")
 
 
-def _draw_cells(
-    axes: Axes, result: GridClassification, area: tuple[int, int], cell_inches: float, threshold: float
-) -> None:
+def _draw_cells(axes: Axes, result: GridClassification, area: tuple[int, int], cell_inches: float) -> None:
     rows, columns = result.grid
     cell_height, cell_width = area[0] / rows, area[1] / columns
-    for index, (label, probability) in enumerate(zip(result.labels, result.probabilities, strict=True)):
+    for index, (label, probability, is_kept) in enumerate(
+        zip(result.labels, result.probabilities, result.kept, strict=True)
+    ):
         left, top = index % columns * cell_width, index // columns * cell_height
-        is_kept = probability > threshold
         veil = (1, 1, 1, 0.12) if is_kept else (0.93, 0.93, 0.93, 0.78)
         axes.add_patch(
             Rectangle((left, top), cell_width, cell_height, facecolor=veil, edgecolor="white", linewidth=1.2)

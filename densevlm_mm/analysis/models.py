@@ -79,6 +79,19 @@ def check_names(names: Sequence[str]) -> None:
         raise ValueError(f"two of the compared files would be called {twice[0]!r}: give names, as NAME=FILE")
 
 
+def retrieval_settings(cfg: Config) -> tuple[float, float]:
+    """Temperature and threshold that a config's loss retrieves categories with; the paper's 0.01 and 0.3 by default.
+
+    Args:
+        cfg: Its ``model.loss`` is looked at, and the parts of a ``WeightedLosses``.
+    """
+    loss = cfg.model.get("loss", {})
+    parts = loss.get("losses", {}).values()
+    retrieving = (part for part in parts if part.type.split(".")[-1] == "DecoupledAlignmentLoss")
+    chosen = next(retrieving, loss)
+    return chosen.get("temperature", 0.01), chosen.get("threshold", 0.3)
+
+
 class AnalysisModel:
     """An encoder with the text tower that it speaks the language of, as its config uses them.
 

@@ -45,26 +45,31 @@ def test_cells_tile_the_image_area_and_not_the_padding(model, image, embeddings)
     np.testing.assert_allclose(result.probabilities, np.exp(2) / (np.exp(2) + 2), rtol=1e-5)
 
 
-def test_the_threshold_is_strict(embeddings) -> None:
-    result = GridClassification((1, 2), np.array([0, 1]), np.array([0.3, 0.31]), embeddings.classes, None)
-    cells = result.record(0.3)
-    assert [cell["kept"] for cell in cells] == [False, True]
-    assert [(cell["row"], cell["column"], cell["name"]) for cell in cells] == [(0, 0, "boat"), (0, 1, "sky")]
+def test_cells_above_the_threshold_are_kept(model, image, embeddings) -> None:
+    probability = np.exp(2) / (np.exp(2) + 2)  # of all cells
+    for threshold, kept in ((probability - 1e-3, True), (probability + 1e-3, False)):
+        result = classify_grid(model, image, embeddings, (1, 2), 0.5, threshold)
+        assert [(cell["row"], cell["column"], cell["name"], cell["kept"]) for cell in result.record()] == [
+            (0, 0, "sky", kept), (0, 1, "boat", kept),
+        ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("grid", "tau", "problem"), [((0, 3), 0.01, "not 0 x 3"), ((2, 2), 0.0, "not 0.0")])
-def test_impossible_settings_are_refused(model, image, embeddings, grid, tau, problem) -> None:
+@pytest.mark.parametrize(
+    ("grid", "tau", "theta", "problem"),
+    [((0, 3), 0.01, 0.3, "not 0 x 3"), ((2, 2), 0.0, 0.3, "got 0.0"), ((2, 2), 0.01, 1.0, "got 1.0")],
+)
+def test_impossible_settings_are_refused(model, image, embeddings, grid, tau, theta, problem) -> None:
     with pytest.raises(ValueError, match=problem):
-        classify_grid(model, image, embeddings, grid, tau)
+        classify_grid(model, image, embeddings, grid, tau, theta)
 
 
 def test_the_picture_is_whole(image, tmp_path, assert_whole_picture) -> None:
     names = ("building-other-merged", "a", "traffic light, stop light")
-    labels, probabilities = np.arange(24) % 3, np.linspace(0.05, 0.95, 24)
+    cells = np.arange(24) % 3, np.linspace(0.05, 0.95, 24), np.arange(24) > 6
     flags = np.array([False, True, True])
     results = {
-        "with flags": GridClassification((4, 6), labels, probabilities, names, flags),
-        "without": GridClassification((6, 4), labels, probabilities, names, None),
+        "with flags": GridClassification((4, 6), *cells, names, flags),
+        "without": GridClassification((6, 4), *cells, names, None),
     }
     plot_grid_classification(image, results, tmp_path / "a.png")
     assert_whole_picture(tmp_path / "a.png")

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from mmengine.config import Config
 
 from densevlm_mm.analysis import AnalysisModel, ModelSource, check_names, parse_model_source
-from densevlm_mm.analysis.models import default_name
+from densevlm_mm.analysis.models import default_name, retrieval_settings
 from densevlm_mm.models.clip import build_clip, build_tokenizer
 from densevlm_mm.models.encoders import DenseImageEncoder
 
@@ -46,6 +47,13 @@ def test_equal_names_are_refused() -> None:
     assert default_name("x/best_AP.pth") == "x/best_AP"
     with pytest.raises(ValueError, match="would be called 'a'"):
         check_names(["a", "b", "a"])
+
+
+def test_retrieval_settings_are_those_of_the_loss_or_of_its_part() -> None:
+    loss = dict(type="DecoupledAlignmentLoss", temperature=0.02, threshold=0.5)
+    both = dict(type="WeightedLosses", losses=dict(other=dict(type="FeatureDistillationLoss"), align=loss))
+    for config, expected in ((loss, (0.02, 0.5)), (both, (0.02, 0.5)), (dict(type="Other"), (0.01, 0.3))):
+        assert retrieval_settings(Config(dict(model=dict(loss=config)))) == expected
 
 
 def test_dense_maps_are_those_of_the_encoder_on_normalised_rgb(make_model) -> None:

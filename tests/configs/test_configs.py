@@ -12,7 +12,8 @@ from open_clip.pretrained import get_pretrained_cfg
 
 from densevlm_mm.models.clip.architecture import resolve_architecture
 from densevlm_mm.models.encoders.towers import adapter_for
-from densevlm_mm.registry import DATASETS, MODELS
+from densevlm_mm.models.pretrainers import RegionPretrainer
+from densevlm_mm.registry import DATASETS, HOOKS, MODELS
 from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,13 +82,10 @@ def test_hook_writes_what_the_loss_asks_for(path: Path) -> None:
     dataset = cfg.train_dataloader.dataset.dataset
     regions = {step.type for step in dataset.pipeline} & {"GridRegions", "ProposalRegions"}
     assert regions == {"ProposalRegions" if dataset.type == "RegionProposalDataset" else "GridRegions"}
-    written = {
-        "RegionRetrievalHook": {"teacher_logits"},
-        "CropTeacherHook": {"teacher_features"} | ({"teacher_logits"} if hook.get("with_logits") else set()),
-        "RegionLabelHook": {"labels"} if dataset.type == "RegionProposalDataset" else set(),
-    }[hook.type]
     asked = set(MODELS.get(loss.pop("type")).inputs)
-    assert asked - {"text", "thing_mask", "step"} <= written
+    provided = {*RegionPretrainer.model_inputs, *RegionPretrainer.batch_inputs}
+    assert asked - provided <= set(HOOKS.build(hook).region_targets)
+    assert hook.type != "RegionLabelHook" or dataset.type == "RegionProposalDataset"
     projection = loss.get("projection")
     if hook.type == "CropTeacherHook" and "teacher_features" in asked:
         names = cfg.model.encoder.model_name, hook.teacher.model_name
@@ -98,6 +96,7 @@ def test_hook_writes_what_the_loss_asks_for(path: Path) -> None:
 def test_rows_of_table_3_are_four() -> None:
     names = ("pretrain_coco_row1", "pretrain_coco_row2", "pretrain_coco_row3", "pretrain_coco")
     losses = [load(ROOT / f"configs/densevlm/{name}.py").model.loss for name in names]
+    assert {loss.reduction for loss in losses} == {"image"}
     assert [(loss.thing_contrast, loss.stuff_contrast) for loss in losses] == [
         ("all", "all"), ("things", "stuff"), ("all", "stuff"), ("things", "all"),
     ]  # fmt: skip

@@ -56,6 +56,19 @@ def _free_port() -> str:
         return str(s.getsockname()[1])
 
 
+@pytest.fixture
+def three_iterations(tiny_world: Path) -> dict[str, object]:
+    """Settings for ``load_experiment`` that put configs/tiny on the small world: three iterations of four images."""
+    return {
+        "train_dataloader.dataset.dataset.data_root": str(tiny_world),
+        "train_dataloader.dataset.dataset.indices": 12,
+        "train_dataloader.batch_size": 4,
+        "train_dataloader.num_workers": 0,
+        "train_dataloader.persistent_workers": False,
+        "param_scheduler.0.end": 1,
+    }
+
+
 @pytest.fixture(scope="session")
 def small_data_options(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """``--cfg-options`` that put configs/tiny on the small world: 8 iterations of 4 images an epoch."""

@@ -38,18 +38,13 @@ def region_file(run_tool, tiny_world: Path) -> Path:
 
 
 @pytest.fixture
-def train(tiny_world: Path, tmp_path: Path, monkeypatch) -> Callable[..., dict]:
+def train(three_iterations: dict[str, object], tmp_path: Path, monkeypatch) -> Callable[..., dict]:
     """Train a config below configs/ for three iterations of four images; returns the last checkpoint."""
     monkeypatch.chdir(ROOT)
 
     def run(name: str, work_dir: str = "run", resume: str | None = None, **options: object) -> dict:
         settings = {
-            "train_dataloader.dataset.dataset.data_root": str(tiny_world),
-            "train_dataloader.dataset.dataset.indices": 12,
-            "train_dataloader.batch_size": 4,
-            "train_dataloader.num_workers": 0,
-            "train_dataloader.persistent_workers": False,
-            "param_scheduler.0.end": 1,
+            **three_iterations,
             "train_cfg.max_epochs": 1,
             "default_hooks.logger.interval": 1,
             "default_hooks.checkpoint.interval": 1,
@@ -146,6 +141,31 @@ def test_region_clip_resumes_exactly_with_the_same_classes_drawn(train, tmp_path
     )
     for part in ("state_dict", "optimizer"):
         torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
+
+
+def test_two_teachers_and_two_losses_resume_exactly(train, tmp_path) -> None:
+    # DenseVLM's targets and CLIPSelf's, whose teacher is the student as it starts.
+    student = dict(type="DenseImageEncoder", model_name="TinyScenes-S", checkpoint=STUDENT)
+    options = {
+        "model.loss": dict(
+            _delete_=True,
+            type="WeightedLosses",
+            losses=dict(align=dict(type="DecoupledAlignmentLoss"), distill=dict(type="FeatureDistillationLoss")),
+            weights=dict(align=1.0, distill=10.0),
+        ),
+        "default_hooks.distill": dict(type="CropTeacherHook", teacher=student),
+    }
+    whole = train("tiny/densevlm", "whole", **options)
+    resumed = train("tiny/densevlm", "resumed", str(tmp_path / "whole/iter_1.pth"), **options)
+    for part in ("state_dict", "optimizer"):
+        torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
+
+
+def test_a_target_that_no_hook_writes_stops_before_a_teacher_is_built(train, tmp_path) -> None:
+    options = {"default_hooks.teacher.with_logits": False, "default_hooks.teacher.teacher.model_name": "no such model"}
+    with pytest.raises(ValueError, match=r"DecoupledAlignmentLoss needs 'teacher_logits'.*RegionRetrievalHook"):
+        train("tiny/crop_logits", **options)
+    assert not list(tmp_path.rglob("*.pth"))
 
 
 def test_an_unknown_category_stops_before_the_first_step(train, tmp_path, tiny_world) -> None:

@@ -22,6 +22,7 @@ from densevlm_mm.analysis.command_line import (
     progress_bar,
 )
 from densevlm_mm.analysis.foreground_bias import COLUMNS, foreground_bias_rows, plot_foreground_bias, stuff_order
+from densevlm_mm.analysis.models import retrieval_settings
 from densevlm_mm.analysis.tables import write_csv, write_json
 
 
@@ -44,7 +45,7 @@ def main() -> None:
         order: list[str] = []
         for model in load_models(args.checkpoints, args):
             scores = collect_region_scores(model, args.cache, progress_bar)
-            rows[model.name] = foreground_bias_rows(scores, model.cfg.model.loss.get("temperature", 0.01))
+            rows[model.name] = foreground_bias_rows(scores, retrieval_settings(model.cfg)[0])
             metrics[model.name] = scores.evaluate()
             order = order or stuff_order(scores, rows[model.name], args.classes)
         shown = {name: [row for row in table if row["stuff"] in order] for name, table in rows.items()}

@@ -20,6 +20,7 @@ from densevlm_mm.analysis.command_line import (
 )
 from densevlm_mm.analysis.grid_classification import classify_grid, plot_grid_classification
 from densevlm_mm.analysis.images import load_canvas_image, output_stems
+from densevlm_mm.analysis.models import retrieval_settings
 from densevlm_mm.analysis.tables import write_json
 
 
@@ -43,18 +44,18 @@ def main() -> None:
     args = parse_args()
     with one_line_errors("grid_classification.py"):
         models = load_models(args.checkpoints, args)
-        loss = models[0].cfg.model.get("loss", {})
-        threshold = loss.get("threshold", 0.3) if args.threshold is None else args.threshold
-        temperature = loss.get("temperature", 0.01) if args.temperature is None else args.temperature
+        temperature, threshold = retrieval_settings(models[0].cfg)
+        temperature = temperature if args.temperature is None else args.temperature
+        threshold = threshold if args.threshold is None else args.threshold
         embeddings = [model.class_embeddings(args.vocabulary, args.templates) for model in models]
         for path, stem in zip(args.images, output_stems(args.images), strict=True):
             canvases = [load_canvas_image(path, model.cfg) for model in models]
             results = {
-                model.name: classify_grid(model, canvas, classes, (args.grid[0], args.grid[-1]), temperature)
+                model.name: classify_grid(model, canvas, classes, (args.grid[0], args.grid[-1]), temperature, threshold)
                 for model, canvas, classes in zip(models, canvases, embeddings, strict=True)
             }
             prefix = Path(args.out) / f"{stem}_grid"
-            cells = {name: result.record(threshold) for name, result in results.items()}
+            cells = {name: result.record() for name, result in results.items()}
             write_json(f"{prefix}.json", dict(image=path, threshold=threshold, temperature=temperature, cells=cells))
             plot_grid_classification(canvases[0], results, f"{prefix}.png", threshold)
             print(f"{prefix}.png, .json")

@@ -150,7 +150,7 @@ def main() -> None:
         random_embeddings(args.num_classes, student_dim, args.student),
     ).to(DEVICE)
     model.train()
-    runner = SimpleNamespace(model=model, cfg=ConfigDict(model=dict()), optim_wrapper=SimpleNamespace())
+    runner = SimpleNamespace(model=model, cfg=ConfigDict(model=dict()), optim_wrapper=SimpleNamespace(), hooks=[hook])
     hook.before_train(runner)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-5)

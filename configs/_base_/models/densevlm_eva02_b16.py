@@ -15,4 +15,4 @@ model = dict(
         stuff_contrast='all',
         temperature=0.01,
         threshold=0.3,  # theta, Table 12
-        reduction='region'))
+        reduction='image'))  # of an image the mean over its kept regions, of a batch the mean over images (Sec. 3.2)

@@ -9,9 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import InstanceData
 
 from densevlm_mm.registry import TRANSFORMS
-from densevlm_mm.structures import RegionDataSample
-
-META_KEYS = ("img_id", "img_path", "sample_idx", "ori_shape", "img_shape", "pad_shape", "scale_factor")
+from densevlm_mm.structures import META_KEYS, RegionDataSample
 
 
 @TRANSFORMS.register_module()

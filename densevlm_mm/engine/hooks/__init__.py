@@ -1,14 +1,18 @@
-"""Hooks: the teacher, labels in its place, the weight ensemble, strict checkpoints, seeds, throughput."""
+"""Hooks: teachers, labels in their place, a check of both; the weight ensemble, checkpoints, seeds, throughput."""
 
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
+from densevlm_mm.engine.hooks.image_teacher import ImageTeacherHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
 from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
 from densevlm_mm.engine.hooks.strict_checkpoint import StrictCheckpointHook
+from densevlm_mm.engine.hooks.target import TargetHook
+from densevlm_mm.engine.hooks.target_check import TargetCheckHook
+from densevlm_mm.engine.hooks.teacher import TeacherHook
 from densevlm_mm.engine.hooks.throughput import ThroughputHook
 from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 
@@ -16,12 +20,16 @@ __all__ = [
     "ClassAgreementHook",
     "CropTeacherHook",
     "EncoderMetadataHook",
+    "ImageTeacherHook",
     "IterationSeedHook",
     "RegionLabelHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",
     "RegionVisualizationHook",
     "StrictCheckpointHook",
+    "TargetCheckHook",
+    "TargetHook",
+    "TeacherHook",
     "ThroughputHook",
     "WeightEnsembleHook",
 ]

@@ -1,5 +1,6 @@
 """The baselines' teacher: embeddings of image crops."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from torchvision.ops import roi_align
 
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.unwrap import unwrap_model
-from densevlm_mm.models.layers import text_similarity
+from densevlm_mm.models.layers import boxes_to_rois, text_similarity
 from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.registry import HOOKS
 
@@ -25,13 +26,16 @@ class CropTeacherHook(RegionTeacherHook):
     (Table 2).
 
     Args:
-        teacher: Config of the frozen :class:`DenseImageEncoder`.
+        teacher: Config of the frozen :class:`DenseImageEncoder`, or of another model that embeds images, ``(B, D)``.
         crop_size: Side in pixels of a crop, area-averaged by RoIAlign; default: the teacher's native input size.
         with_logits: Whether to write ``teacher_logits`` too.
         class_embeddings: For the logits; see :class:`RegionTeacherHook`.
         batch_size: Crops a forward pass; bounds memory.
-        dtype: See :class:`RegionTeacherHook`.
+        dtype: See :class:`TeacherHook`.
     """
+
+    region_targets: tuple[str, ...] = ("teacher_features", "teacher_logits")
+    asks_of_teacher = (*RegionTeacherHook.asks_of_teacher, "embed_dim", "image_size")
 
     def __init__(
         self,
@@ -43,6 +47,8 @@ class CropTeacherHook(RegionTeacherHook):
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     ) -> None:
         super().__init__(teacher, class_embeddings, with_text=with_logits, dtype=dtype)
+        if not with_logits:
+            self.region_targets = ("teacher_features",)
         for name, value in (("crop_size", crop_size), ("batch_size", batch_size)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be positive, got {value}.")
@@ -53,17 +59,12 @@ class CropTeacherHook(RegionTeacherHook):
         """Build the teacher, and check that the loss can compare its features with the student's."""
         super().before_train(runner)
         model = unwrap_model(runner.model)
-        if hasattr(model.loss_module, "check_widths"):
-            model.loss_module.check_widths(model.encoder.embed_dim, self.teacher.embed_dim)
+        model.loss_module.check_widths(model.encoder.embed_dim, self.teacher.embed_dim)
 
-    def compute_targets(self, images: Tensor, boxes_norm_xyxy: list[Tensor]) -> dict[str, Tensor]:
+    def compute_targets(self, images: Tensor, boxes_norm_xyxy: Sequence[Tensor]) -> dict[str, Tensor]:
         """Embed the crops of all regions; see :meth:`RegionTeacherHook.compute_targets`."""
         size = self.crop_size or self.teacher.image_size
-        height, width = images.shape[-2:]
-        scale = images.new_tensor([width, height, width, height])
-        rois = torch.cat(
-            [F.pad(boxes.to(images) * scale, (1, 0), value=float(i)) for i, boxes in enumerate(boxes_norm_xyxy)]
-        )
+        rois = boxes_to_rois(boxes_norm_xyxy, images.shape[-2:], images.device)
         images = self.normalize(images)
         features = [
             self.teacher(roi_align(images, chunk, output_size=size, sampling_ratio=-1, aligned=True)).float()

@@ -1,22 +1,24 @@
 """Labels that came with the regions, in the place of a teacher's."""
 
 import torch
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from densevlm_mm.engine.hooks.target import TargetHook
 from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.registry import HOOKS
 from densevlm_mm.vocabulary.class_matching import match_classes
 
 
 @HOOKS.register_module()
-class RegionLabelHook(Hook):
+class RegionLabelHook(TargetHook):
     """Write ``regions.labels`` (R,), the model's classes of regions that a data set brings categories for.
 
     Stands where other runs have their teacher. The categories of the region file are found in the vocabulary of
     ``model.class_embeddings`` by name, once, before the first step; the file may use a part of the vocabulary in any
     order.
     """
+
+    region_targets = ("labels",)
 
     def before_train(self, runner: Runner) -> None:
         """Match the categories of the training data with the classes of the model.
@@ -46,5 +48,6 @@ class RegionLabelHook(Hook):
         """Write the labels of every region into ``data_batch['data_samples'][i].regions``."""
         if data_batch is None:
             return
-        for sample in data_batch["data_samples"]:
-            sample.regions.labels = self.class_of[sample.regions.category_labels]
+        data_samples = data_batch["data_samples"]
+        categories_R = torch.cat([sample.regions.category_labels for sample in data_samples])
+        self.write_region_targets(data_samples, dict(labels=self.class_of[categories_R]))

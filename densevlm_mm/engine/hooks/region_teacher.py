@@ -1,38 +1,32 @@
-"""The frozen teacher (P-VLM) as a runner hook: it writes per-region targets into the batch before every step."""
+"""The frozen teacher (P-VLM) of regions."""
 
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from mmengine.device import get_device
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from densevlm_mm.engine.hooks.teacher import TeacherHook
 from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
-from densevlm_mm.registry import MODELS
+from densevlm_mm.structures import RegionDataSample
 
 
-class RegionTeacherHook(Hook, metaclass=ABCMeta):
-    """Base of the hooks that own a frozen teacher.
-
-    The teacher lives in the hook alone: never in the student's state dict, optimizer or DDP wrapper. It runs without
-    gradients on the batch that the student is about to see, so its outputs enter autograd as constants.
+class RegionTeacherHook(TeacherHook):
+    """Base of the hooks whose teacher computes targets of regions.
 
     Args:
-        teacher: Config of a :class:`DenseImageEncoder`.
+        teacher: See :class:`TeacherHook`. With ``with_text`` its ``embed_dim`` and ``model_name`` are held against the
+            class embeddings.
         class_embeddings: The teacher's embeddings of the training vocabulary, see :func:`resolve_class_embeddings`.
             ``None`` builds them from the vocabulary and prompts of ``model.class_embeddings`` with the teacher's text
             tower.
         with_text: Whether the hook's targets need class embeddings.
-        dtype: Precision of the teacher's forward pass. ``'auto'`` follows the optimizer wrapper: its autocast type if
-            it has one, else float32.
+        dtype: See :class:`TeacherHook`.
     """
-
-    # After the timer hook, so that the teacher counts as computing and not as loading data.
-    priority = "LOW"
 
     def __init__(
         self,
@@ -41,22 +35,15 @@ class RegionTeacherHook(Hook, metaclass=ABCMeta):
         with_text: bool = True,
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
     ) -> None:
-        if dtype not in ("auto", "float32", "bfloat16", "float16"):
-            raise ValueError(f"dtype must be 'auto', 'float32', 'bfloat16' or 'float16', got {dtype!r}.")
-        if teacher.get("trainable", "none") != "none":
-            raise ValueError(f"the teacher is frozen: leave out teacher.trainable={teacher['trainable']!r}.")
-        self.teacher_cfg = teacher
+        super().__init__(teacher, dtype)
         self.class_embeddings_cfg = class_embeddings
         self.with_text = with_text
-        self.dtype = dtype
+        if with_text:
+            self.asks_of_teacher = (*self.asks_of_teacher, "embed_dim", "model_name")
 
     def before_train(self, runner: Runner) -> None:
-        """Build the teacher on the runner's device, and check its vocabulary against the student's."""
-        self.device = torch.device(get_device())
-        self.teacher = MODELS.build(self.teacher_cfg).to(self.device).eval().requires_grad_(False)
-        self.autocast_dtype = self._autocast_dtype(runner)
-        self.mean = 255 * torch.tensor(self.teacher.mean, device=self.device).view(3, 1, 1)
-        self.std = 255 * torch.tensor(self.teacher.std, device=self.device).view(3, 1, 1)
+        """Build the teacher, and check its vocabulary against the student's."""
+        super().before_train(runner)
         if self.with_text:
             self.text = self._resolve_text(runner)
 
@@ -68,8 +55,7 @@ class RegionTeacherHook(Hook, metaclass=ABCMeta):
             if not isinstance(cfg, dict) or "file" in cfg:
                 raise ValueError(
                     f"{type(self).__name__} cannot take its vocabulary from model.class_embeddings={cfg!r}: files "
-                    "hold the "
-                    "embeddings of one model. Give the hook class_embeddings of the teacher."
+                    "hold the embeddings of one model. Give the hook class_embeddings of the teacher."
                 )
         embeddings = resolve_class_embeddings(
             cfg, model_name=self.teacher_cfg.get("model_name"), checkpoint=self.teacher_cfg.get("checkpoint")
@@ -78,42 +64,24 @@ class RegionTeacherHook(Hook, metaclass=ABCMeta):
         _check_same_vocabulary(embeddings, unwrap_model(runner.model).class_embeddings)
         return F.normalize(embeddings.embeddings.to(self.device), dim=-1)
 
-    def _autocast_dtype(self, runner: Runner) -> torch.dtype:
-        if self.dtype == "auto":
-            dtype = getattr(runner.optim_wrapper, "cast_dtype", None)
-            return dtype or torch.float32
-        return getattr(torch, self.dtype)
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Write the targets of every region into ``data_batch['data_samples'][i].regions``."""
-        if data_batch is None:
-            return
-        # The canvas goes to the device once, for the teacher and for the student's preprocessor.
-        images = torch.stack([image.to(self.device, non_blocking=True) for image in data_batch["inputs"]])
-        data_batch["inputs"] = images
-        boxes = [sample.regions.boxes_norm_xyxy for sample in data_batch["data_samples"]]
-        enabled = self.autocast_dtype is not torch.float32
-        with torch.no_grad(), torch.autocast(self.device.type, dtype=self.autocast_dtype, enabled=enabled):
-            targets = self.compute_targets(images[:, [2, 1, 0]].float(), boxes)
-        sizes = [len(b) for b in boxes]
-        for name, values in targets.items():
-            for sample, value in zip(data_batch["data_samples"], values.split(sizes), strict=True):
-                sample.regions.set_field(value, name)
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """Normalise RGB images in 0-255 as the teacher was trained."""
-        return (images - self.mean) / self.std
+    def write_targets(self, images: Tensor, data_samples: Sequence[RegionDataSample]) -> None:
+        """Write ``region_targets`` into ``regions`` of the data samples."""
+        boxes = [sample.regions.boxes_norm_xyxy for sample in data_samples]
+        self.write_region_targets(data_samples, self.compute_targets(images, boxes))
 
     @abstractmethod
-    def compute_targets(self, images: Tensor, boxes_norm_xyxy: list[Tensor]) -> dict[str, Tensor]:
-        """Compute the targets of all regions of a batch.
+    def compute_targets(self, images: Tensor, boxes_norm_xyxy: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Compute the targets of any regions of images.
+
+        A region's targets follow from its image and its box alone. So they may as well be computed once for all cells
+        that an image can have, and those of a step be selected by ``regions.cell_ids``.
 
         Args:
             images: RGB canvases (B, 3, S, S), float32 in 0-255.
             boxes_norm_xyxy: B tensors (R_i, 4), corners in [0, 1] of the canvas.
 
         Returns:
-            Name of the target to tensor (sum R_i, ...).
+            Name of the target to tensor (sum R_i, ...), in the order of the images.
         """
 
 
@@ -128,9 +96,8 @@ def _check_same_vocabulary(teacher: ClassEmbeddings, student: ClassEmbeddings | 
             else f"{len(teacher.classes)} and {len(student.classes)} classes"
         )
         raise ValueError(
-            f"teacher and student name regions with different vocabularies ({detail}); give custom_hooks' "
-            "class_embeddings and "
-            "model.class_embeddings the same vocabulary."
+            f"teacher and student name regions with different vocabularies ({detail}); give the hook's "
+            "class_embeddings and model.class_embeddings the same vocabulary."
         )
     if not torch.equal(teacher.thing_mask, student.thing_mask):
         raise ValueError(

@@ -1,7 +1,17 @@
-"""Region losses: plain modules, tensors in, a dict with ``loss`` and figures to log out."""
+"""Pretraining losses: plain modules, tensors in, a dict with ``loss`` and figures to log out."""
 
 from densevlm_mm.models.losses.decoupled_alignment import DecoupledAlignmentLoss
 from densevlm_mm.models.losses.feature_distillation import FeatureDistillationLoss
+from densevlm_mm.models.losses.normalizer import mean_over_processes
+from densevlm_mm.models.losses.pretraining_loss import PretrainingLoss
 from densevlm_mm.models.losses.region_contrastive import RegionContrastiveLoss
+from densevlm_mm.models.losses.weighted_losses import WeightedLosses
 
-__all__ = ["DecoupledAlignmentLoss", "FeatureDistillationLoss", "RegionContrastiveLoss"]
+__all__ = [
+    "DecoupledAlignmentLoss",
+    "FeatureDistillationLoss",
+    "PretrainingLoss",
+    "RegionContrastiveLoss",
+    "WeightedLosses",
+    "mean_over_processes",
+]

@@ -5,13 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densevlm_mm.models.losses.normalizer import mean_over_processes
+from densevlm_mm.models.losses.pretraining_loss import PretrainingLoss
 from densevlm_mm.registry import MODELS
 
 # R regions, D channels.
 
 
 @MODELS.register_module()
-class FeatureDistillationLoss(nn.Module):
+class FeatureDistillationLoss(PretrainingLoss):
     """One minus the mean cosine between student region features and teacher embeddings of the same image crops.
 
     With the student's own initial copy as teacher both live in one space. Features of another model (Table 2) do not:
@@ -65,7 +66,8 @@ class FeatureDistillationLoss(nn.Module):
             teacher_features: Teacher embeddings of the regions' crops (R, D of the teacher), constant for autograd.
 
         Returns:
-            ``loss``, a scalar; 0 with a gradient of 0 if there is no region.
+            ``loss``, the mean over all regions of the batch (the mean over images is DenseVLM's); 0 with a gradient of
+            0 if there is no region.
 
         Raises:
             ValueError: If the features cannot be compared.

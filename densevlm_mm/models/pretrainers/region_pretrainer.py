@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce_dict
 from mmengine.logging import MessageHub
@@ -10,36 +9,45 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from densevlm_mm.models.layers import pool_boxes, pool_masks, text_similarity
+from densevlm_mm.models.layers import image_indices, pool_boxes, pool_masks, text_similarity
+from densevlm_mm.models.losses import PretrainingLoss
+from densevlm_mm.models.pretrainers.student_features import StudentFeatures
+from densevlm_mm.models.pretrainers.targets import collect_target
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
 from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
 
-# R regions, K categories, D channels.
-
-_TARGETS = ("teacher_logits", "teacher_features", "labels")
+# B images, R regions, K categories, D channels.
 
 
 @MODELS.register_module()
 class RegionPretrainer(BaseModel):
-    """Align the region features of an encoder (the student, U-VLM) with targets that a teacher hook put into the batch.
+    """Align the features of an encoder (the student, U-VLM) with targets that hooks put into the batch.
 
-    The teacher is no part of this model: it belongs to a :class:`RegionTeacherHook`, which writes its targets into
-    ``data_samples[i].regions`` before every step. The loss names what it needs in its ``inputs``.
+    The teacher is no part of this model: it belongs to a :class:`TeacherHook`, which writes its targets into the data
+    samples before every step. The loss names the features and the targets that it wants, see :class:`PretrainingLoss`;
+    that hooks write them is checked by :class:`TargetCheckHook` before the first step.
 
     Args:
         encoder: Config of a :class:`DenseImageEncoder`.
-        loss: Config of a region loss.
+        loss: Config of a :class:`PretrainingLoss`.
         class_embeddings: Student embeddings of the training vocabulary, as :func:`resolve_class_embeddings` takes them.
             Needed by losses that contrast categories.
         test_class_embeddings: Embeddings of the vocabulary that ``mode='predict'`` classifies into. Default: the
             training ones.
+        token_size: Side of the grid of tokens that a region is pooled to, for losses that ask for ``region_tokens``.
         data_preprocessor: Default: an ``ImgDataPreprocessor`` from BGR with the encoder's mean and standard deviation.
         init_cfg: Unused, for mmengine; the encoder loads its weights itself.
 
     Raises:
-        ValueError: If the loss needs class embeddings and there are none, or only one.
+        ValueError: If the loss needs class embeddings and there are none, or only one; if it asks for features that
+            there are not; or if ``token_size`` is not positive.
     """
+
+    # What the loss can ask for beside targets; each is an attribute, or follows from the batch.
+    model_inputs: tuple[str, ...] = ("text", "thing_mask", "step")
+    batch_inputs: tuple[str, ...] = ("image_index", "num_images")
+    features_class: type[StudentFeatures] = StudentFeatures
 
     def __init__(
         self,
@@ -47,6 +55,7 @@ class RegionPretrainer(BaseModel):
         loss: dict,
         class_embeddings: dict | str | ClassEmbeddings | None = None,
         test_class_embeddings: dict | str | ClassEmbeddings | None = None,
+        token_size: int = 4,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -57,10 +66,15 @@ class RegionPretrainer(BaseModel):
                 mean=[255 * value for value in built_encoder.mean],
                 std=[255 * value for value in built_encoder.std],
                 bgr_to_rgb=True,
+                non_blocking=True,
             )
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.encoder = built_encoder
         self.loss_module = MODELS.build(loss)
+        self._check_loss(self.loss_module)
+        if token_size < 1:
+            raise ValueError(f"token_size is the side of a grid, got {token_size}.")
+        self.token_size = token_size
         source = dict(model_name=encoder.get("model_name"), checkpoint=encoder.get("checkpoint"))
         self.class_embeddings = self._resolve(class_embeddings, source)
         self.test_class_embeddings = self._resolve(test_class_embeddings, source) or self.class_embeddings
@@ -117,33 +131,48 @@ class RegionPretrainer(BaseModel):
             and ``mask_scores``, cosines (N, K)) and
             ``vocabulary_classes``, the names of the K classes. ``'tensor'``: the dense maps (B, D, h, w).
         """
-        dense = self.encoder.dense(inputs)
         if mode == "tensor":
-            return dense
+            return self.encoder.dense(inputs)
         if data_samples is None:
             raise ValueError(f"mode={mode!r} needs data_samples with regions.")
         if mode == "loss":
-            return self.loss(dense, data_samples)
+            return self.loss(inputs, data_samples)
         if mode == "predict":
-            return self.predict(dense, data_samples)
+            return self.predict(self.encoder.dense(inputs), data_samples)
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
-    def loss(self, dense: Tensor, data_samples: list[RegionDataSample]) -> dict[str, Tensor]:
-        """Pool the training regions and hand them to the loss together with what it asks for."""
-        features_RD = pool_boxes(dense, [sample.regions.boxes_norm_xyxy for sample in data_samples])
-        arguments: dict[str, Any] = {}
-        for name in self.loss_module.inputs:
-            arguments[name] = self._targets(name, data_samples) if name in _TARGETS else getattr(self, name)
-        return self.loss_module(features_RD, **arguments)
+    def loss(self, images: Tensor, data_samples: list[RegionDataSample]) -> dict[str, Tensor]:
+        """Compute the features and collect the targets that the loss asks for, and call it."""
+        features = self.features_class(self.encoder, images, data_samples, self.token_size)
+        inputs = {name: self._input(name, images, data_samples) for name in self.loss_module.inputs}
+        return self.loss_module(*(getattr(features, name) for name in self.loss_module.features), **inputs)
 
-    def _targets(self, name: str, data_samples: list[RegionDataSample]) -> Tensor:
-        if name not in data_samples[0].regions:
-            raise KeyError(
-                f"{type(self.loss_module).__name__} needs regions.{name}, which nothing wrote into the batch: add the "
-                "hook that computes it to default_hooks (RegionRetrievalHook, CropTeacherHook, or RegionLabelHook for "
-                "regions with categories)."
+    def _input(self, name: str, images: Tensor, data_samples: list[RegionDataSample]) -> Any:
+        if name == "num_images":
+            return len(images)
+        if name == "image_index":
+            return image_indices([len(sample.regions) for sample in data_samples], images.device)
+        return getattr(self, name) if name in self.model_inputs else collect_target(name, data_samples)
+
+    @property
+    def wanted_targets(self) -> tuple[str, ...]:
+        """Targets that the data samples must have for the loss and for the features that it asks for."""
+        provided = {*self.model_inputs, *self.batch_inputs}
+        needs = (name for feature in self.loss_module.features for name in self.features_class.needs.get(feature, ()))
+        return tuple(dict.fromkeys(name for name in (*self.loss_module.inputs, *needs) if name not in provided))
+
+    def _check_loss(self, loss: Any) -> None:
+        if not isinstance(loss, PretrainingLoss):
+            raise ValueError(
+                f"{type(loss).__name__} does not say which features and targets it wants: derive it from "
+                "PretrainingLoss, see docs/extending.md."
             )
-        return torch.cat([sample.regions[name] for sample in data_samples]).to(self.data_preprocessor.device)
+        unknown = sorted(set(loss.features) - set(self.features_class.names))
+        if unknown:
+            raise ValueError(
+                f"{type(loss).__name__} asks for the student feature {unknown[0]!r}; there are: "
+                f"{', '.join(self.features_class.names)}."
+            )
 
     def predict(self, dense: Tensor, data_samples: list[RegionDataSample]) -> list[RegionDataSample]:
         """Classify the annotated regions by their boxes and by their masks."""

@@ -5,7 +5,9 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from densevlm_mm.datasets.transforms import cell_boxes, cell_table
 from densevlm_mm.engine.hooks import CropTeacherHook, RegionRetrievalHook
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.losses import FeatureDistillationLoss
@@ -29,7 +31,7 @@ def runner(tmp_path, monkeypatch) -> SimpleNamespace:
     (tmp_path / "densevlm_mm").symlink_to(root / "densevlm_mm")
     model = RegionPretrainer(STUDENT, dict(type="DecoupledAlignmentLoss"), class_embeddings=VOCABULARY)
     cfg = ConfigDict(model=dict(class_embeddings=VOCABULARY))
-    return SimpleNamespace(model=model, cfg=cfg, optim_wrapper=SimpleNamespace())
+    return SimpleNamespace(model=model, cfg=cfg, optim_wrapper=SimpleNamespace(), hooks=[])
 
 
 def batch() -> dict:
@@ -135,6 +137,30 @@ def test_vocabulary_cannot_come_from_the_students_file(runner) -> None:
     runner.cfg.model.class_embeddings = "student.safetensors"
     with pytest.raises(ValueError, match=r"student\.safetensors"):
         RegionRetrievalHook(STUDENT).before_train(runner)
+
+
+def test_teachers_read_nothing_back_from_the_device(runner) -> None:
+    for hook in (RegionRetrievalHook(STUDENT), CropTeacherHook(STUDENT, with_logits=True)):
+        hook.before_train(runner)
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True):  # values that are asked for are an error
+            targets = hook.compute_targets(torch.rand(2, 3, 64, 64), [torch.rand(3, 4), torch.rand(0, 4)])
+        assert {name: len(values) for name, values in targets.items()} == dict.fromkeys(hook.region_targets, 3)
+
+
+def test_targets_of_a_region_do_not_depend_on_the_other_regions(runner) -> None:
+    """Those of all cells of an image, computed at once, hold for any step that has some of them."""
+    cells = torch.from_numpy(cell_boxes(cell_table("balanced", 4))).float()
+    images = 255 * torch.rand(2, 3, 64, 64)
+    for hook in (RegionRetrievalHook(STUDENT), CropTeacherHook(STUDENT, with_logits=True)):
+        hook.before_train(runner)
+        every = hook.compute_targets(images, [cells, cells])
+        chosen = [torch.tensor([3, 40, 11]), torch.tensor([7])]
+        some = hook.compute_targets(images, [cells[ids] for ids in chosen])
+        assert set(some) == set(hook.region_targets)
+        for name, values in some.items():
+            by_image = every[name].view(2, len(cells), -1)
+            selected = torch.cat([by_image[i][ids] for i, ids in enumerate(chosen)])
+            torch.testing.assert_close(values, selected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

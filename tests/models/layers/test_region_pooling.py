@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from densevlm_mm.models.layers import pool_boxes, pool_masks
+from densevlm_mm.models.layers import boxes_to_rois, image_indices, pool_boxes, pool_masks
 
 
 def test_box_over_whole_cells_averages_bilinear_samples_inside_it() -> None:
@@ -17,6 +17,22 @@ def test_non_square_map_scales_each_axis() -> None:
     dense[0, 1] = torch.arange(3.0)[:, None] + 0.5
     box = torch.tensor([[1 / 9, 1 / 3, 7 / 9, 2 / 3]])
     torch.testing.assert_close(pool_boxes(dense, [box]), torch.tensor([[4.0, 1.5]]))
+
+
+def test_boxes_become_rois_in_the_order_of_the_images() -> None:
+    boxes = [torch.tensor([[0.0, 0.25, 0.5, 1.0]]), torch.zeros(0, 4), torch.tensor([[0.5, 0.0, 1.0, 0.5]] * 2)]
+    rois = boxes_to_rois(boxes, (8, 16), torch.device("cpu"))
+    assert rois.tolist() == [[0, 0, 2, 8, 8], [2, 8, 0, 16, 4], [2, 8, 0, 16, 4]]
+    assert image_indices([1, 0, 2], torch.device("cpu")).tolist() == [0, 2, 2]
+
+
+def test_a_grid_of_tokens_is_the_pooling_of_its_parts() -> None:
+    dense = torch.randn(2, 3, 8, 8)
+    whole = torch.tensor([[0.0, 0.0, 1.0, 0.5]])
+    tokens = pool_boxes(dense, [whole, whole], size=2)
+    quarters = torch.tensor([[x / 2, y / 4, (x + 1) / 2, (y + 1) / 4] for y in range(2) for x in range(2)])
+    parts = pool_boxes(dense, [quarters, quarters]).view(2, 4, 3)
+    torch.testing.assert_close(tokens.flatten(2).transpose(1, 2), parts)
 
 
 def test_masks_average_their_cells_and_empty_masks_give_zero() -> None:

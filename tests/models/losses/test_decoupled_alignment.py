@@ -1,4 +1,5 @@
 import math
+from statistics import mean
 
 import pytest
 import torch
@@ -7,6 +8,8 @@ from densevlm_mm.models.losses import DecoupledAlignmentLoss
 
 NUM_REGIONS, NUM_CLASSES, DIM = 24, 7, 16
 TAU = 0.1  # soft enough for every class to matter in the numbers
+REGIONS_OF_IMAGE = (4, 9, 0, 6, 5)
+REDUCTIONS = ("image", "group", "region")
 
 
 def random_inputs(seed: int = 0) -> dict[str, torch.Tensor]:
@@ -16,6 +19,8 @@ def random_inputs(seed: int = 0) -> dict[str, torch.Tensor]:
         text=torch.nn.functional.normalize(torch.randn(NUM_CLASSES, DIM, generator=generator), dim=-1),
         thing_mask=torch.tensor([True, False, True, True, False, False, True]),
         teacher_logits=torch.rand(NUM_REGIONS, NUM_CLASSES, generator=generator) * 2 - 1,
+        image_index=torch.repeat_interleave(torch.arange(5), torch.tensor(REGIONS_OF_IMAGE)),
+        num_images=5,
     )
 
 
@@ -25,7 +30,10 @@ def reference(inputs: dict, thing_contrast: str, stuff_contrast: str, threshold:
     stuff = [k for k in range(NUM_CLASSES) if not inputs["thing_mask"][k]]
     everything = list(range(NUM_CLASSES))
     losses = {True: [], False: []}
-    for feature, teacher in zip(inputs["features"], inputs["teacher_logits"], strict=True):
+    images = [[] for _ in range(inputs["num_images"])]
+    for feature, teacher, image in zip(
+        inputs["features"], inputs["teacher_logits"], inputs["image_index"].tolist(), strict=True
+    ):
         student = [float(torch.dot(feature / feature.norm(), t)) / TAU for t in inputs["text"]]
         teacher = [float(t) / TAU for t in teacher]
         total = sum(math.exp(t) for t in teacher)
@@ -40,13 +48,15 @@ def reference(inputs: dict, thing_contrast: str, stuff_contrast: str, threshold:
         q = [math.exp(student[k]) / sum(math.exp(student[j]) for j in allowed) for k in allowed]
         kl = sum(pi * math.log(pi / qi) for pi, qi in zip(p, q, strict=True))
         losses[label in things].append(kl)
+        images[image].append(kl)
+    if reduction == "image":
+        return mean(mean(kept) for kept in images if kept)
     if reduction == "region":
-        kept = losses[True] + losses[False]
-        return sum(kept) / len(kept)
-    return sum(sum(group) / len(group) for group in losses.values() if group)
+        return mean(losses[True] + losses[False])
+    return sum(mean(group) for group in losses.values() if group)
 
 
-@pytest.mark.parametrize("reduction", ["region", "group"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(
     ("thing_contrast", "stuff_contrast"), [("all", "all"), ("things", "stuff"), ("all", "stuff"), ("things", "all")]
 )
@@ -55,6 +65,67 @@ def test_rows_of_table_3_match_reference(thing_contrast: str, stuff_contrast: st
     loss = DecoupledAlignmentLoss(thing_contrast, stuff_contrast, temperature=TAU, threshold=0.5, reduction=reduction)
     expected = reference(inputs, thing_contrast, stuff_contrast, 0.5, reduction)
     assert loss(**inputs)["loss"].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_image_weighs_the_same_however_many_regions_it_has() -> None:
+    inputs = random_inputs()
+    loss = DecoupledAlignmentLoss(temperature=TAU, threshold=0.0)  # the paper's reduction is the default
+    alone = []
+    for image in (0, 1, 3, 4):
+        rows = inputs["image_index"] == image
+        part = {name: inputs[name][rows] for name in ("features", "teacher_logits")}
+        index = torch.zeros(len(part["features"]), dtype=torch.int64)
+        alone.append(loss(**dict(inputs, **part, image_index=index, num_images=1)))
+    assert loss(**inputs)["loss"].item() == pytest.approx(mean(out["loss"].item() for out in alone), rel=1e-5)
+
+
+def test_images_without_a_kept_region_are_left_out_of_the_mean() -> None:
+    inputs = random_inputs()
+    inputs["teacher_logits"][4:13] = 0  # the second image: no category stands out
+    out = DecoupledAlignmentLoss(temperature=TAU, threshold=0.5)(**inputs)
+    expected = reference(inputs, "things", "all", 0.5, "image")
+    assert out["loss"].item() == pytest.approx(expected, rel=1e-4)
+    rows = inputs["image_index"] != 1
+    others = dict(
+        inputs,
+        features=inputs["features"][rows],
+        teacher_logits=inputs["teacher_logits"][rows],
+        image_index=inputs["image_index"][rows],
+    )
+    assert DecoupledAlignmentLoss(temperature=TAU, threshold=0.5)(**others)["loss"].item() == pytest.approx(expected)
+
+
+def test_two_processes_have_loss_gradient_and_figures_of_one_with_all_images(in_two_processes) -> None:
+    # Of 5 images the first process has one, without a kept region, and the second the others.
+    whole = random_inputs()
+    whole["teacher_logits"][:4] = 0
+
+    def outputs(inputs: dict) -> dict:
+        results = {}
+        for reduction in REDUCTIONS:
+            features = inputs["features"].clone().requires_grad_()
+            out = DecoupledAlignmentLoss(temperature=TAU, threshold=0.4, reduction=reduction)(
+                **dict(inputs, features=features)
+            )
+            out["loss"].backward()
+            results[reduction] = dict({name: value.detach() for name, value in out.items()}, gradient=features.grad)
+        return results
+
+    def share(rank: int) -> dict:
+        rows = (whole["image_index"] < 1) if rank == 0 else (whole["image_index"] >= 1)
+        part = {name: whole[name][rows] for name in ("features", "teacher_logits")}
+        index = whole["image_index"][rows] - rank
+        return outputs(dict(whole, **part, image_index=index, num_images=(1, 4)[rank]))
+
+    alone, (first, second) = outputs(whole), in_two_processes(share)
+    for reduction in REDUCTIONS:
+        for name in ("loss", "kept", "kept_stuff", "confidence"):
+            average = (first[reduction][name] + second[reduction][name]) / 2  # as DDP and the log average
+            torch.testing.assert_close(average, alone[reduction][name], rtol=1e-5, atol=0)
+        gradient = torch.cat([first[reduction]["gradient"], second[reduction]["gradient"]]) / 2
+        torch.testing.assert_close(gradient, alone[reduction]["gradient"], rtol=1e-4, atol=1e-8)
+    assert first["image"]["loss"] == 0
+    assert 0 < alone["image"]["kept"] < 1
 
 
 def test_thing_region_ignores_stuff_classes() -> None:
@@ -70,7 +141,7 @@ def test_no_confident_region_gives_zero_loss_and_zero_gradient() -> None:
     inputs = random_inputs()
     inputs["teacher_logits"].zero_()
     inputs["features"].requires_grad_()
-    for reduction in ("region", "group"):
+    for reduction in REDUCTIONS:
         inputs["features"].grad = None
         out = DecoupledAlignmentLoss(reduction=reduction)(**inputs)
         out["loss"].backward()
@@ -104,6 +175,7 @@ def test_no_region_at_all() -> None:
     inputs = random_inputs()
     inputs["features"] = inputs["features"][:0].requires_grad_()
     inputs["teacher_logits"] = inputs["teacher_logits"][:0]
+    inputs["image_index"] = inputs["image_index"][:0]
     out = DecoupledAlignmentLoss()(**inputs)
     out["loss"].backward()
     assert all(value.item() == 0 for value in out.values())

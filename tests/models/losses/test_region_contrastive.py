@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from densevlm_mm.models.losses import RegionContrastiveLoss, region_contrastive
+from densevlm_mm.models.losses import RegionContrastiveLoss
 
 TAU = 0.5
 
@@ -87,20 +87,34 @@ def test_no_region_gives_zero_with_gradient() -> None:
     assert out["accuracy"].item() == 0
 
 
-def test_two_processes_have_the_sample_and_the_loss_of_one_with_all_regions(monkeypatch) -> None:
-    inputs, loss = random_inputs(), RegionContrastiveLoss(num_classes=6, temperature=TAU)
-    whole = loss(**inputs, step=2)["loss"]
-    appears = torch.zeros(9).index_fill_(0, inputs["labels"], 1.0)
-    monkeypatch.setattr(region_contrastive, "all_reduce", lambda tensor, op: tensor.copy_(appears))
-    monkeypatch.setattr(region_contrastive, "mean_over_processes", lambda count: torch.tensor(6 * 6 / 2))
-    parts = []
-    for rows in (slice(0, 2), slice(2, None)):  # unevenly spread
+def test_two_processes_have_the_sample_and_the_loss_of_one_with_all_regions(in_two_processes) -> None:
+    inputs = random_inputs()
+    losses = {how: RegionContrastiveLoss(6, temperature=TAU, class_reduction=how) for how in ("mean", "sum")}
+
+    def outputs(rows: slice) -> dict:
         part = dict(features=inputs["features"][rows], text=inputs["text"], labels=inputs["labels"][rows])
-        parts.append(loss(**part, step=2)["loss"])
-    assert sum(parts).item() / 2 == pytest.approx(whole.item(), rel=1e-5)  # as DDP averages
+        return {how: loss(**part, step=2) for how, loss in losses.items()}
+
+    whole = outputs(slice(None))
+    parts = in_two_processes(lambda rank: outputs((slice(0, 2), slice(2, None))[rank]))  # unevenly spread
+    for how in losses:
+        for name in ("loss", "accuracy"):
+            average = (parts[0][how][name] + parts[1][how][name]) / 2  # as DDP and the log average
+            torch.testing.assert_close(average, whole[how][name], rtol=1e-5, atol=0)
 
 
-@pytest.mark.parametrize("options", [dict(num_classes=1), dict(temperature=0.0), dict(seed=-1)])
+def test_the_sum_over_categories_is_the_mean_times_their_number() -> None:
+    inputs = random_inputs()
+    mean, total = (
+        RegionContrastiveLoss(6, temperature=TAU, class_reduction=how)(**inputs, step=3)["loss"]
+        for how in ("mean", "sum")
+    )
+    assert total.item() == pytest.approx(6 * mean.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [dict(num_classes=1), dict(temperature=0.0), dict(seed=-1), dict(class_reduction="none")]
+)
 def test_wrong_arguments_are_named(options: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         RegionContrastiveLoss(**options)

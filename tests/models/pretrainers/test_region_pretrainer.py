@@ -1,12 +1,18 @@
+from functools import cached_property
+
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from densevlm_mm.models.losses import PretrainingLoss
 from densevlm_mm.models.pretrainers import RegionPretrainer
+from densevlm_mm.models.pretrainers.student_features import StudentFeatures
 from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
 
 NUM_CLASSES, SIZE = 5, 64
@@ -71,7 +77,8 @@ def test_loss_equals_the_parts_put_together_by_hand() -> None:
             rois = torch.cat([torch.zeros(1), box * 8])[None]
             features.append(torch.ops.torchvision.roi_align(dense, rois, 1.0, 1, 1, -1, True).flatten())
     teacher = torch.cat([s.regions.teacher_logits for s in data["data_samples"]])
-    expected = model.loss_module(torch.stack(features), model.text, model.thing_mask, teacher)
+    image_index = torch.tensor([0] * 4 + [1] * 6)
+    expected = model.loss_module(torch.stack(features), model.text, model.thing_mask, teacher, image_index, 2)
     assert out["loss"].item() == pytest.approx(expected["loss"].item(), rel=1e-5)
 
 
@@ -122,6 +129,10 @@ def test_errors_name_the_missing_part() -> None:
     data = model.data_preprocessor(training_batch(with_targets=False))
     with pytest.raises(KeyError, match=r"teacher_logits.*RegionRetrievalHook"):
         model(**data, mode="loss")
+    with pytest.raises(ValueError, match=r"SilentLoss does not say .* PretrainingLoss"):
+        pretrainer(loss=dict(type="SilentLoss"))
+    with pytest.raises(ValueError, match="token_size"):
+        pretrainer(token_size=0)
     with pytest.raises(ValueError, match="mode must be"):
         model(data["inputs"], data["data_samples"], mode="train")
 
@@ -154,3 +165,112 @@ def test_labels_that_came_with_the_regions_are_learned_at_the_runners_step(monke
     model(**data, mode="loss")["loss"].backward()
     assert steps == [7]
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.encoder.parameters())
+
+
+@MODELS.register_module()
+class EverythingLoss(PretrainingLoss):
+    features = ("dense", "regions", "region_tokens", "views")
+    inputs = ("weight", "img_id", "image_index", "num_images")
+
+    def forward(self, *features, **inputs) -> dict:
+        self.seen = features, inputs
+        return dict(loss=sum(feature.float().square().mean() for feature in features))
+
+
+@MODELS.register_module()
+class SilentLoss(torch.nn.Module):
+    """Says nothing of what it wants."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unregister():
+    yield
+    for name in ("EverythingLoss", "SilentLoss"):
+        MODELS.module_dict.pop(name)
+
+
+def batch_with_views() -> dict:
+    batch = training_batch((3, 0))
+    for number, sample in enumerate(batch["data_samples"]):
+        sample.set_metainfo(dict(img_id=f"image {number}"))
+        sample.weight = torch.tensor(float(number))
+        sample.view_norm_xyxy = torch.tensor([0.0, 0.0, 1.0, 1.0]) / (number + 1)
+    return batch
+
+
+def test_a_loss_gets_the_features_and_targets_that_it_names_each_computed_once(monkeypatch) -> None:
+    model = pretrainer(class_embeddings=None, loss=dict(type="EverythingLoss"), token_size=2).eval()
+    calls = []
+    dense = model.encoder.dense
+    monkeypatch.setattr(model.encoder, "dense", lambda images: (calls.append(len(images)), dense(images))[1])
+    data = model.data_preprocessor(batch_with_views())
+    model(**data, mode="loss")["loss"].backward()
+    assert calls == [2]
+    (maps, regions, tokens, views), inputs = model.loss_module.seen
+    torch.testing.assert_close(maps, dense(data["inputs"]))
+    assert regions.shape == (3, 128)
+    assert tokens.shape == (3, 4, 128)
+    torch.testing.assert_close(tokens.mean(dim=1), regions, rtol=0, atol=0.05)
+    # A view of the whole canvas at its own size is the canvas; the second image's is a quarter of it, enlarged.
+    torch.testing.assert_close(views[0], model.encoder(data["inputs"])[0], rtol=0, atol=1e-4)
+    quarter = torch.nn.functional.interpolate(data["inputs"][1:, :, :32, :32], (64, 64), mode="bilinear")
+    torch.testing.assert_close(views[1], model.encoder(quarter)[0], rtol=0, atol=0.05)
+    assert inputs["weight"].tolist() == [0, 1]
+    assert inputs["img_id"] == ["image 0", "image 1"]
+    assert inputs["image_index"].tolist() == [0, 0, 0]
+    assert inputs["num_images"] == 2
+
+
+@pytest.mark.parametrize(
+    "loss", ["DecoupledAlignmentLoss", "FeatureDistillationLoss", "RegionContrastiveLoss", "EverythingLoss"]
+)
+def test_a_step_reads_nothing_back_from_the_device(loss: str) -> None:
+    """Tensors without values stand for those on a device: whoever asks for one, and makes the host wait, fails."""
+    model = pretrainer(loss=dict(type=loss))
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with mode:
+        data = batch_with_views()
+        for sample in data["data_samples"]:
+            sample.regions.labels = torch.zeros(len(sample.regions), dtype=torch.int64)
+            sample.regions.teacher_features = torch.rand(len(sample.regions), 128)
+        out = model(torch.rand(2, 3, SIZE, SIZE), data["data_samples"], mode="loss")
+        out["loss"].backward()
+        with pytest.raises(DataDependentOutputException):
+            out["loss"].item()
+
+
+def test_a_part_of_weight_0_trains_as_without_it_to_the_bit() -> None:
+    gradients = []
+    alone = dict(type="DecoupledAlignmentLoss", threshold=0.0)
+    other = dict(type="EverythingLoss")  # whose targets nobody has written
+    weighted = dict(type="WeightedLosses", losses=dict(align=alone, other=other), weights=dict(align=1.0, other=0.0))
+    for loss in (alone, weighted):
+        torch.manual_seed(0)
+        model = pretrainer(loss=loss)
+        data = model.data_preprocessor(training_batch())
+        total, _ = model.parse_losses(model(**data, mode="loss"))
+        total.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0]
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0)
+
+
+def test_a_feature_of_ones_own_is_a_property_of_a_subclass(monkeypatch) -> None:
+    class Features(StudentFeatures):
+        names = (*StudentFeatures.names, "whole")
+
+        @cached_property
+        def whole(self) -> torch.Tensor:
+            return self.encoder(self.images)
+
+    class Pretrainer(RegionPretrainer):
+        features_class = Features
+
+    monkeypatch.setattr(EverythingLoss, "features", ("whole",))
+    encoder = dict(type="DenseImageEncoder", model_name="TinyScenes-S", checkpoint="random", trainable="blocks")
+    with pytest.raises(ValueError, match="asks for the student feature 'whole'; there are: regions"):
+        RegionPretrainer(encoder, dict(type="EverythingLoss"))
+    model = Pretrainer(encoder, dict(type="EverythingLoss"))
+    data = model.data_preprocessor(batch_with_views())
+    model(**data, mode="loss")
+    torch.testing.assert_close(model.loss_module.seen[0][0], model.encoder(data["inputs"]))
