@@ -3,6 +3,7 @@
 A detection config says ``custom_imports = dict(imports=['densevlm_mm.detection'])``, with mmdet as its default scope.
 """
 
+from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset, ClassOrderObjects365Dataset
 from densevlm_mm.datasets.ov_coco import OVCocoDataset
 from densevlm_mm.datasets.ov_lvis import OVLVISDataset
 from densevlm_mm.engine.hooks.det_visualization import NamedDetVisualizationHook
@@ -17,7 +18,9 @@ from densevlm_mm.models.roi_heads.bbox_heads import CosineBBoxHead
 from densevlm_mm.visualization.open_vocabulary_boxes import OpenVocabularyDetVisualizer
 
 __all__ = [
+    "ClassOrderCocoDataset",
     "ClassOrderCocoMetric",
+    "ClassOrderObjects365Dataset",
     "CosineBBoxHead",
     "FViT",
     "FViTRoIHead",

@@ -4,6 +4,12 @@ A segmentation config says ``custom_imports = dict(imports=['densevlm_mm.segment
 scope.
 """
 
+from densevlm_mm.datasets.label_map_datasets import (
+    ADE20K150Dataset,
+    COCOStuff164kDataset,
+    LabelMapDataset,
+    PascalContext59Dataset,
+)
 from densevlm_mm.datasets.transforms.seg_labels import LoadSegLabels
 from densevlm_mm.datasets.wide_labels import ADE20K847Dataset, PascalContext459Dataset
 from densevlm_mm.engine.hooks.seg_visualization import LegendSegVisualizationHook
@@ -16,9 +22,12 @@ from densevlm_mm.tiny_scenes.seg_dataset import TinyScenesSegDataset
 from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
 
 __all__ = [
+    "ADE20K150Dataset",
     "ADE20K847Dataset",
     "CATSeg",
     "CATSegHead",
+    "COCOStuff164kDataset",
+    "LabelMapDataset",
     "LegendSegVisualizationHook",
     "LegendSegVisualizer",
     "LoadSegLabels",
@@ -27,6 +36,7 @@ __all__ = [
     "OpenVocabularyIoUMetric",
     "OpenVocabularySAN",
     "OpenVocabularySANHead",
+    "PascalContext59Dataset",
     "PascalContext459Dataset",
     "PixelBinaryCrossEntropyLoss",
     "SANTextClassifier",

@@ -12,6 +12,8 @@ train_dataloader = dict(
     dataset=dict(
         dataset=dict(
             type='RegionProposalDataset',
+            source='annotations/instances_train2017.json',  # proposals know images by its ids
+            data_prefix=dict(img='train2017'),
             region_file='annotations/proposals_train2017.json',
             min_size=16,  # a patch, were the image not resized
             pipeline=train_pipeline)))

@@ -22,7 +22,7 @@ default_hooks = dict(
 
 data_root = 'data/coco'
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='Resize', scale=(896, 896), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
@@ -33,7 +33,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CocoDataset',
+        type='ClassOrderCocoDataset',
         data_root=data_root,
         ann_file='annotations/instances_val2017.json',
         data_prefix=dict(img='val2017'),

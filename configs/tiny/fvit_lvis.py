@@ -28,7 +28,7 @@ model = dict(
         rcnn=dict(score_thr=1e-4, nms=dict(iou_threshold=0.5), max_per_img=300, mask_thr_binary=0.5)))
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from densevlm_mm.datasets.annotation_files import load_annotation_json, require_existing
+from densevlm_mm.datasets.annotations.json_files import read_lists, require_existing
 
 
 class CaptionedImage(NamedTuple):
@@ -28,7 +28,7 @@ def load_captions(ann_file: str | Path, image_dir: str | Path) -> list[Captioned
         FileNotFoundError: If the file or the first image does not exist.
         ValueError: If the file is malformed, has no caption, or a caption of an image that it does not list.
     """
-    content = load_annotation_json(str(ann_file), "captions file", ("images", "annotations"))
+    content = read_lists(str(ann_file), "captions file", ("images", "annotations"))
     captions = defaultdict(list)
     for annotation in content["annotations"]:
         if "caption" not in annotation:

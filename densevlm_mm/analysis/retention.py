@@ -17,7 +17,7 @@ from densevlm_mm.analysis.models import AnalysisModel
 from densevlm_mm.analysis.region_scores import check_vocabulary
 from densevlm_mm.analysis.style import picture, series_colours
 from densevlm_mm.apis import check_inputs
-from densevlm_mm.datasets.transforms.loading import decode_image, read_file
+from densevlm_mm.datasets.image_files import decode_image, read_file
 from densevlm_mm.registry import DATASETS
 
 RETRIEVAL_RANKS = (1, 5, 10)

@@ -74,8 +74,10 @@ def _pipeline_without_annotations(cfg: Config) -> list[Any]:
         kind = component_class(cfg, TRANSFORMS, step)
         if isinstance(kind, type) and issubclass(kind, LoadAnnotations):
             continue
-        plain = set(step) <= {"type", "imdecode_backend", "backend_args"}
-        if kind is LoadImageFromFile and plain:  # ours says what is wrong with an image, and that it is truncated
+        if kind is LoadImageFromFile and set(step) <= {
+            "type",
+            "backend_args",
+        }:  # ours says what is wrong with an image, and that it is truncated
             step = {**step, "type": "densevlm_mm.LoadImage"}
         steps.append(step)
     return steps

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mmengine.config import Config
 
+from densevlm_mm.apis.data_checks import check_data
 from densevlm_mm.models.text import embeddings_command
 
 
@@ -16,7 +17,7 @@ class MissingInputsError(FileNotFoundError):
 
 
 def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
-    """Check that data and weights exist.
+    """Check that data and weights exist, then that the data are right, see :func:`check_data`.
 
     Args:
         cfg: The experiment.
@@ -24,6 +25,7 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
 
     Raises:
         MissingInputsError: If anything is missing; see its message.
+        ValueError: If annotations, label maps or images are wrong.
     """
     loaders = ("train_dataloader", "val_dataloader") if phase == "train" else ("test_dataloader",)
     wanted: dict[str, str] = {}
@@ -37,6 +39,7 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
     missing = {path: key for path, key in wanted.items() if not _exists(path)}
     if missing:
         raise MissingInputsError(_message(cfg, missing))
+    check_data(cfg, phase)
 
 
 def _dataset_paths(node: Any) -> Iterator[str]:

@@ -5,11 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from densevlm_mm.datasets.annotation_files import load_annotation_json, require_existing
+from densevlm_mm.datasets.annotations.image_names import join_image_path
+from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG
+from densevlm_mm.datasets.annotations.json_files import require_existing
+from densevlm_mm.datasets.annotations.panoptic import PanopticFile, read_panoptic
+from densevlm_mm.datasets.annotations.records import ImageRecord, PanopticRecord
 from densevlm_mm.registry import DATASETS
 from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.class_matching import ClassFinder
@@ -38,6 +41,8 @@ class PanopticRegionDataset(BaseDataset):
         test_mode: as in ``BaseDataset``: a pipeline that returns ``None`` is an error.
         lazy_init: leave reading the annotations for later.
         backend_args: arguments of mmengine's file backend for the JSON.
+        max_overhang: pixels that a thing's box may reach over the border of its image.
+        allowed_roots: folders that absolute file names, and names with ``..``, may lead to.
 
     Raises:
         ValueError: categories do not match the vocabulary; the file is malformed or empty.
@@ -63,6 +68,8 @@ class PanopticRegionDataset(BaseDataset):
         test_mode: bool = True,
         lazy_init: bool = False,
         backend_args: dict | None = None,
+        max_overhang: float = MAX_OVERHANG,
+        allowed_roots: Sequence[str] = (),
     ) -> None:
         if match_categories not in ("name", "order"):
             raise ValueError(f"match_categories must be 'name' or 'order', not {match_categories!r}")
@@ -72,6 +79,8 @@ class PanopticRegionDataset(BaseDataset):
         self.vocabulary = Vocabulary.load(vocabulary)
         self.match_categories = match_categories
         self.backend_args = backend_args
+        self.max_overhang = max_overhang
+        self.allowed_roots = tuple(allowed_roots)
         metainfo = dict(
             classes=tuple(self.vocabulary.classes),
             is_thing=tuple(bool(flag) for flag in self.vocabulary.thing_mask),
@@ -97,60 +106,52 @@ class PanopticRegionDataset(BaseDataset):
 
         Returns:
             Dicts with ``img_id``, ``img_path``, ``seg_map_path``, ``height``, ``width`` and ``segments_info`` (dicts
-            with ``id``, ``label``, ``is_thing``, ``bbox_xyxy`` in source pixels, ``iscrowd``).
+            with ``id``, ``label``, ``is_thing``, ``bbox_xyxy`` in source pixels or None, ``iscrowd``).
         """
-        content = load_annotation_json(
-            self.ann_file, "panoptic annotation file", ("images", "annotations", "categories"), self.backend_args
-        )
-        labels = match_categories(content["categories"], self.vocabulary, self.match_categories, self.ann_file)
-        annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
+        file = read_panoptic(self.ann_file, self.max_overhang, bool(self.allowed_roots), self.backend_args)
+        categories = [dict(id=each.id, name=each.name, isthing=each.isthing) for each in file.categories]
+        labels = match_categories(categories, self.vocabulary, self.match_categories, self.ann_file)
         data_list = [
-            self._parse(image, annotations[image["id"]], labels)
-            for image in content["images"]
-            if image["id"] in annotations
+            self._parse(image, file.annotations[image.id], labels, file)
+            for image in file.images
+            if image.id in file.annotations
         ]
         if not data_list:
-            raise ValueError(f"panoptic annotation file {self.ann_file} has no image with an annotation")
-        if len(data_list) < len(content["images"]):
-            num_left_out = len(content["images"]) - len(data_list)
+            raise ValueError(f"{file.source} has no image with an annotation")
+        if len(data_list) < len(file.images):
+            num_left_out = len(file.images) - len(data_list)
             print_log(f"{self.ann_file}: left out {num_left_out} images without annotation", "current", logging.WARNING)
         require_existing(data_list[0]["img_path"], "the first image", self.backend_args)
         require_existing(data_list[0]["seg_map_path"], "the first panoptic PNG", self.backend_args)
         return data_list
 
-    def _parse(self, image: dict, annotation: dict, labels: dict[int, int]) -> dict:
-        if "segments_info" not in annotation or "file_name" not in annotation:
-            raise ValueError(
-                f"{self.ann_file}: an annotation has {sorted(annotation)} but no 'segments_info' and 'file_name': "
-                "is this the "
-                "instances file? The panoptic one is needed."
-            )
+    def _parse(
+        self, image: ImageRecord, annotation: PanopticRecord, labels: dict[int, int], file: PanopticFile
+    ) -> dict:
         segments = []
-        for segment in annotation["segments_info"]:
-            if segment["category_id"] not in labels:
-                raise ValueError(
-                    f"{self.ann_file}: segment {segment['id']} of image {image['id']} has category "
-                    f"{segment['category_id']}, which is not among the file's categories"
-                )
-            label = labels[segment["category_id"]]
-            x, y, width, height = segment["bbox"]
+        for segment in annotation.segments_info or ():
+            label = labels[segment.category_id]
+            x, y, width, height = segment.bbox or (0, 0, 0, 0)
             segments.append(
                 dict(
-                    id=segment["id"],
+                    id=segment.id,
                     label=label,
                     is_thing=self._metainfo["is_thing"][label],
-                    bbox_xyxy=(x, y, x + width, y + height),
-                    iscrowd=bool(segment.get("iscrowd", 0)),
+                    bbox_xyxy=(x, y, x + width, y + height) if segment.bbox else None,
+                    iscrowd=segment.iscrowd == 1,
                 )
             )
         return dict(
-            img_id=image["id"],
-            img_path=fileio.join_path(self.data_prefix["img"], image["file_name"]),
-            seg_map_path=fileio.join_path(self.data_prefix["seg"], annotation["file_name"]),
-            height=image["height"],
-            width=image["width"],
+            img_id=image.id,
+            img_path=self._join("img", image.file_name, file),
+            seg_map_path=self._join("seg", annotation.file_name, file),
+            height=image.height,
+            width=image.width,
             segments_info=segments,
         )
+
+    def _join(self, prefix: str, name: str | None, file: PanopticFile) -> str:
+        return join_image_path(self.data_prefix[prefix], str(name), file.source, self.allowed_roots)
 
 
 def match_categories(categories: Sequence[dict], vocabulary: Vocabulary, rule: str, source: str) -> dict[int, int]:

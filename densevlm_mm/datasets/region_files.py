@@ -1,15 +1,43 @@
 """Reading files of given image regions: proposals, annotated boxes or pseudo labels."""
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from math import isfinite
-from typing import Any
 
 import numpy as np
-from mmengine import fileio
+from msgspec import Struct
 
-from densevlm_mm.datasets.annotation_files import require_existing
+from densevlm_mm.datasets.annotations.json_files import read_json
+from densevlm_mm.datasets.annotations.listing import check_categories, positions_of
+from densevlm_mm.datasets.annotations.problems import Problems
+from densevlm_mm.datasets.annotations.records import ABSENT, Box, CategoryRecord, Id
+
+
+class RegionRecord(Struct, gc=False):
+    """A region, as it is parsed."""
+
+    image_id: int | str | None = None
+    file_name: str | None = None
+    category_id: Id = ABSENT
+    bbox: Box | None = None
+    score: float | None = None
+    iscrowd: bool | int | None = None
+
+
+class RegionImage(Struct, gc=False):
+    """An image of a region file."""
+
+    id: int | str | None = None
+    file_name: str | None = None
+    height: int | None = None
+    width: int | None = None
+
+
+class RegionContent(Struct):
+    """A region file with its images and categories."""
+
+    annotations: list[RegionRecord]
+    images: list[RegionImage] | None = None
+    categories: list[CategoryRecord] | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +69,7 @@ class RegionFile:
     """
 
     regions: dict[Hashable, ImageRegions]
-    images: dict[Hashable, dict]
+    images: dict[Hashable, RegionImage]
     classes: tuple[str, ...]
     is_thing: tuple[bool, ...] | None
     dropped: dict[str, int]
@@ -50,8 +78,10 @@ class RegionFile:
         """Regions of an image, given its id or its file name; ``None`` if there are none."""
         if img_id in self.regions:
             return self.regions[img_id]
-        record = self.images.get(img_id, {})
-        return self.regions.get(record.get("id"), self.regions.get(record.get("file_name")))
+        record = self.images.get(img_id)
+        if record is None:
+            return None
+        return self.regions.get(record.id, self.regions.get(record.file_name))
 
 
 def load_region_file(
@@ -76,111 +106,117 @@ def load_region_file(
         FileNotFoundError: there is no such file.
         ValueError: it is no such JSON, or a region is malformed.
     """
-    require_existing(path, "region file", backend_args)
-    content = _load(path, backend_args)
-    categories = sorted(content.get("categories") or [], key=lambda category: category["id"])
-    label_of = {category["id"]: label for label, category in enumerate(categories)}
-    with_labels = _has_categories(content["annotations"], categories, path)
-    rows: dict[Hashable, list[tuple]] = defaultdict(list)
-    counts: Counter[Hashable] = Counter()
-    dropped = dict.fromkeys(("crowd", f"side below {min_size} pixels", f"score below {min_score}"), 0)
-    crowd, small, unsure = dropped
-    for region in content["annotations"]:
-        key, (x, y, width, height) = _image_key(region, path), _checked_bbox(region, path)
-        region_id = counts[key]
-        counts[key] += 1
-        if region.get("iscrowd"):
-            dropped[crowd] += 1
-        elif min(width, height) < min_size:
-            dropped[small] += 1
-        elif min_score is not None and _score(region, path) < min_score:
-            dropped[unsure] += 1
-        else:
-            label = _label(region, label_of, path) if with_labels else -1
-            rows[key].append((x, y, x + width, y + height, region_id, label))
+    content = read_json(path, "region file", RegionContent | list[RegionRecord], backend_args)
+    if isinstance(content, list):
+        content = RegionContent(content)
+    problems = Problems(f"region file {path}")
+    records = content.annotations
+    categories = sorted(content.categories or (), key=lambda category: category.id)
+    if categories:
+        check_categories(categories, problems)
+    keys = [record.file_name if record.image_id is None else record.image_id for record in records]
+
+    def name(row: int) -> str:
+        return f"region number {row} of image {keys[row]!r}"
+
+    boxes = _check_boxes(records, keys, problems, name)
+    labels = _labels(records, categories, problems, name)
+    if min_score is not None:
+        missing = [record.score is None for record in records]
+        problems.add(missing, "no score", name, "Leave out min_score")
+    problems.raise_if_any()
+
+    reasons = {
+        "crowd": np.array([bool(record.iscrowd) for record in records], dtype=bool),
+        f"side below {min_size} pixels": boxes[:, 2:].min(axis=1, initial=np.inf) < min_size,
+    }
+    if min_score is not None:
+        scores = np.array([record.score for record in records], dtype=np.float64)
+        reasons[f"score below {min_score}"] = scores < min_score
+    kept = np.ones(len(records), dtype=bool)
+    dropped = {}
+    for reason, applies in reasons.items():
+        dropped[reason] = int((kept & applies).sum())
+        kept &= ~applies
+    boxes[:, 2:] += boxes[:, :2]
     return RegionFile(
-        regions={key: _to_arrays(image_rows, with_labels) for key, image_rows in rows.items()},
-        images=_index_images(content.get("images") or []),
-        classes=tuple(category["name"] for category in categories) if with_labels else (),
-        is_thing=_thing_flags(categories) if with_labels else None,
+        regions=_by_image(keys, boxes, labels, kept),
+        images=_index_images(content.images or ()),
+        classes=tuple(str(category.name) for category in categories) if labels is not None else (),
+        is_thing=_thing_flags(categories) if labels is not None else None,
         dropped={reason: count for reason, count in dropped.items() if count},
     )
 
 
-def _load(path: str, backend_args: dict | None) -> dict[str, Any]:
-    try:
-        content = fileio.load(path, file_format="json", backend_args=backend_args)
-    except ValueError as error:
-        raise ValueError(f"region file {path} is not valid JSON ({error}): make it again") from error
-    if isinstance(content, list):
-        return dict(annotations=content)
-    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"region file {path} is neither a list nor has it an 'annotations' list, only {found}")
-    return content
+def _check_boxes(
+    records: Sequence[RegionRecord], keys: Sequence[Hashable], problems: Problems, name: Callable[[int], str]
+) -> np.ndarray:
+    """Boxes (R, 4) float64, x, y, width, height."""
+    problems.add(
+        [key is None for key in keys], "neither 'image_id' nor 'file_name'", lambda row: f"region number {row}"
+    )
+    problems.add(
+        [record.bbox is None for record in records],
+        "'bbox' is missing",
+        name,
+        "A box is [x, y, width, height] in pixels",
+    )
+    boxes = np.array([record.bbox or (0, 0, 0, 0) for record in records], dtype=np.float64).reshape(-1, 4)
+    negative = np.any(boxes[:, 2:] < 0, axis=1)
+    for row in np.flatnonzero(negative)[:1]:
+        text = f"bbox {list(records[row].bbox or ())} has a negative side"
+        problems.add(negative, text, name, "A box is [x, y, width, height] in pixels")
+    return boxes
 
 
-def _has_categories(annotations: Sequence[dict], categories: Sequence[dict], path: str) -> bool:
-    """Whether the regions are labelled: all of them or none."""
-    if not categories or not annotations:
-        return False
-    without = sum("category_id" not in region for region in annotations)
-    if 0 < without < len(annotations):
-        raise ValueError(f"region file {path}: {without} of {len(annotations)} regions have no category_id")
-    return without == 0
+def _labels(
+    records: Sequence[RegionRecord],
+    categories: Sequence[CategoryRecord],
+    problems: Problems,
+    name: Callable[[int], str],
+) -> np.ndarray | None:
+    """Positions (R,) in the categories in ascending order of their ids; None if the regions have no categories."""
+    ids = np.array([record.category_id for record in records], dtype=np.int64)
+    missing = ids == ABSENT
+    if not categories or missing.all():
+        return None
+    problems.add(missing, "no category_id", name, "Give it to all regions or to none")
+    labels = positions_of(ids, np.array([category.id for category in categories], dtype=np.int64))
+    unknown = ~missing & (labels < 0)
+    for row in np.flatnonzero(unknown)[:1]:
+        problems.add(unknown, f"category_id {ids[row]} is not among the file's categories", name)
+    return labels
 
 
-def _image_key(region: dict, path: str) -> Hashable:
-    key = region.get("image_id", region.get("file_name"))
-    if key is None:
-        raise ValueError(f"region file {path}: a region needs 'image_id' or 'file_name', but one has {sorted(region)}")
-    return key
+def _by_image(
+    keys: Sequence[Hashable], boxes_xyxy: np.ndarray, labels: np.ndarray | None, kept: np.ndarray
+) -> dict[Hashable, ImageRegions]:
+    index: dict[Hashable, int] = {}
+    image = np.fromiter((index.setdefault(key, len(index)) for key in keys), np.int64, len(keys))
+    order = np.argsort(image, kind="stable")
+    bounds = np.searchsorted(image[order], np.arange(len(index) + 1))
+    regions = {}
+    for key, position in index.items():
+        rows = order[bounds[position] : bounds[position + 1]]
+        region_ids = np.flatnonzero(kept[rows])
+        if len(region_ids):
+            rows = rows[region_ids]
+            regions[key] = ImageRegions(
+                boxes_xyxy[rows].astype(np.float32), region_ids, None if labels is None else labels[rows]
+            )
+    return regions
 
 
-def _checked_bbox(region: dict, path: str) -> Sequence[float]:
-    bbox: Any = region.get("bbox")
-    is_box = isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(v, int | float) and isfinite(v) for v in bbox)
-    if not is_box or min(bbox[2:]) < 0:
-        raise ValueError(
-            f"region file {path}: bbox {bbox} of image {_image_key(region, path)!r} is not [x, y, width, height] in "
-            "pixels"
-        )
-    return bbox
-
-
-def _score(region: dict, path: str) -> float:
-    if "score" not in region:
-        raise ValueError(
-            f"region file {path}: a region of image {_image_key(region, path)!r} has no score: leave out min_score"
-        )
-    return region["score"]
-
-
-def _label(region: dict, label_of: dict[int, int], path: str) -> int:
-    if region["category_id"] not in label_of:
-        raise ValueError(
-            f"region file {path}: category_id {region['category_id']} of image {_image_key(region, path)!r} is not "
-            "among its categories"
-        )
-    return label_of[region["category_id"]]
-
-
-def _to_arrays(rows: list[tuple], with_labels: bool) -> ImageRegions:
-    table = np.array(rows, dtype=np.float64)
-    labels = table[:, 5].astype(np.int64) if with_labels else None
-    return ImageRegions(table[:, :4].astype(np.float32), table[:, 4].astype(np.int64), labels)
-
-
-def _index_images(images: Iterable[dict]) -> dict[Hashable, dict]:
-    index: dict[Hashable, dict] = {}
+def _index_images(images: Sequence[RegionImage]) -> dict[Hashable, RegionImage]:
+    index: dict[Hashable, RegionImage] = {}
     for image in images:
-        for key in ("file_name", "id"):
-            if key in image:
-                index[image[key]] = image
+        for key in (image.file_name, image.id):
+            if key is not None:
+                index[key] = image
     return index
 
 
-def _thing_flags(categories: Sequence[dict]) -> tuple[bool, ...] | None:
-    if not all("isthing" in category for category in categories):
+def _thing_flags(categories: Sequence[CategoryRecord]) -> tuple[bool, ...] | None:
+    if any(category.isthing is None for category in categories):
         return None
-    return tuple(bool(category["isthing"]) for category in categories)
+    return tuple(bool(category.isthing) for category in categories)

@@ -1,14 +1,15 @@
 """Images with given regions instead of grid cells."""
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import PurePath
 
 from mmengine import fileio
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
-from densevlm_mm.datasets.region_files import load_region_file
+from densevlm_mm.datasets.region_files import RegionFile, RegionImage, load_region_file
 from densevlm_mm.datasets.unlabeled_images import IMAGE_EXTENSIONS, UnlabeledImageDataset
 from densevlm_mm.registry import DATASETS
 
@@ -41,6 +42,7 @@ class RegionProposalDataset(UnlabeledImageDataset):
         test_mode: as in ``BaseDataset``.
         lazy_init: leave reading the files for later.
         backend_args: arguments of mmengine's file backend for both files.
+        allowed_roots: folders that absolute paths, and paths with ``..``, may lead to.
 
     Raises:
         ValueError: the region file is malformed, or belongs to other images.
@@ -70,6 +72,7 @@ class RegionProposalDataset(UnlabeledImageDataset):
         test_mode: bool = False,
         lazy_init: bool = False,
         backend_args: dict | None = None,
+        allowed_roots: Sequence[str] = (),
     ) -> None:
         if min_size < 0:
             raise ValueError(f"min_size is a side in pixels, not {min_size}")
@@ -89,6 +92,7 @@ class RegionProposalDataset(UnlabeledImageDataset):
             test_mode=test_mode,
             lazy_init=lazy_init,
             backend_args=backend_args,
+            allowed_roots=allowed_roots,
         )
 
     def load_data_list(self) -> list[dict]:
@@ -105,18 +109,20 @@ class RegionProposalDataset(UnlabeledImageDataset):
         images = super().load_data_list()
         data_list = []
         for image in images:
-            proposals = regions.of_image(image["img_id"])
+            known_as = self._name_in(regions, image)
+            proposals = regions.of_image(known_as)
             if proposals is None:
                 continue
-            record = regions.images.get(image["img_id"], {})
+            record = regions.images.get(known_as, RegionImage())
             self._check_same_file(image, record, path)
-            size = {key: record[key] for key in ("height", "width") if key in record}
-            data_list.append(dict(**image, proposals=proposals, **size))
+            sizes = dict(height=record.height, width=record.width) if record.height and record.width else {}
+            data_list.append(dict(**image, proposals=proposals, **sizes))
         if not data_list:
             known = [repr(key) for key in list(regions.regions)[:3]]
             raise ValueError(
                 f"no image of {self.ann_file} has a region in {path}: its images are called {images[0]['img_id']!r} "
-                f"..., those with regions {', '.join(known) or 'nothing, there are none'}"
+                f"..., those with regions {', '.join(known) or 'nothing, there are none'}. A file without 'images' "
+                "needs the json as source whose ids it has"
             )
         self._log(len(images) - len(data_list), len(regions.regions) - len(data_list), regions.dropped, path)
         if regions.classes:
@@ -125,8 +131,14 @@ class RegionProposalDataset(UnlabeledImageDataset):
             self._metainfo["is_thing"] = regions.is_thing
         return data_list
 
-    def _check_same_file(self, image: dict, record: dict, path: str) -> None:
-        names = PurePath(image["img_path"]).name, PurePath(record.get("file_name", image["img_path"])).name
+    def _name_in(self, regions: RegionFile, image: dict) -> Hashable:
+        """What the region file calls an image: its id, else its path below the folder of the images."""
+        if image["img_id"] in regions.regions or image["img_id"] in regions.images:
+            return image["img_id"]
+        return os.path.relpath(image["img_path"], self.data_prefix["img"] or ".")
+
+    def _check_same_file(self, image: dict, record: RegionImage, path: str) -> None:
+        names = PurePath(image["img_path"]).name, PurePath(record.file_name or image["img_path"]).name
         if names[0] != names[1]:
             raise ValueError(
                 f"image {image['img_id']!r} is {names[0]} in {self.ann_file} but {names[1]} in {path}: the region file "

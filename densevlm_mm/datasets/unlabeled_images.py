@@ -9,13 +9,31 @@ import torch
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+from msgspec import Struct
 
-from densevlm_mm.datasets.annotation_files import load_annotation_json, require_existing
-from densevlm_mm.datasets.transforms.loading import UnreadableImageError
+from densevlm_mm.datasets.annotations.image_names import join_image_path
+from densevlm_mm.datasets.annotations.json_files import read_json, require_existing
+from densevlm_mm.datasets.annotations.problems import Problems
+from densevlm_mm.datasets.file_listing import missing_files, summarize
+from densevlm_mm.datasets.image_files import UnreadableImageError
 from densevlm_mm.registry import DATASETS
 from densevlm_mm.vocabulary.text_files import parse_lines
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+class ListedImage(Struct, gc=False):
+    """An image of a JSON, as it is parsed."""
+
+    id: int | str | None = None
+    file_name: str | None = None
+    coco_url: str | None = None
+
+
+class ImageList(Struct):
+    """The part of an annotation file that is read."""
+
+    images: list[ListedImage]
 
 
 @DATASETS.register_module()
@@ -44,10 +62,11 @@ class UnlabeledImageDataset(BaseDataset):
         test_mode: as in ``BaseDataset``.
         lazy_init: leave reading the list for later.
         backend_args: arguments of mmengine's file backend for the list.
+        allowed_roots: folders that absolute paths in a JSON or list, and paths with ``..``, may lead to.
 
     Raises:
         ValueError: unknown ``on_error``; an empty, malformed or repeating source; too many unreadable images.
-        FileNotFoundError: the source, or its first image, does not exist.
+        FileNotFoundError: the source does not exist, or an image of it (with ``on_error='skip'``: the first).
         UnreadableImageError: from an item, with ``on_error='raise'``.
 
     Example:
@@ -71,6 +90,7 @@ class UnlabeledImageDataset(BaseDataset):
         test_mode: bool = False,
         lazy_init: bool = False,
         backend_args: dict | None = None,
+        allowed_roots: Sequence[str] = (),
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
@@ -79,6 +99,7 @@ class UnlabeledImageDataset(BaseDataset):
         self.max_skipped = max_skipped
         self.extensions = tuple(extensions)
         self.backend_args = backend_args
+        self.allowed_roots = tuple(allowed_roots)
         self._skipped = torch.zeros(0, dtype=torch.bool)
         super().__init__(
             ann_file=source,
@@ -120,7 +141,7 @@ class UnlabeledImageDataset(BaseDataset):
         repeated, times = Counter(ids).most_common(1)[0]
         if times > 1:
             raise ValueError(f"image source {self.ann_file} lists {repeated!r} {times} times: remove the repetitions")
-        require_existing(paths[0], "the first image", self.backend_args)
+        self._require_images(paths)
         return [dict(img_id=img_id, img_path=path) for img_id, path in zip(ids, paths, strict=True)]
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
@@ -174,23 +195,34 @@ class UnlabeledImageDataset(BaseDataset):
         self.__dict__.update(state)
         self._skipped.share_memory_()
 
+    def _require_images(self, paths: list[str]) -> None:
+        """Check that the images in use are there, before hours of training meet one that is not."""
+        require_existing(paths[0], "the first image", self.backend_args)
+        if isinstance(self._indices, int):
+            paths = paths[: self._indices]
+        elif self._indices is not None:
+            paths = [paths[index] for index in self._indices]
+        missing = missing_files(paths) if self.on_error == "raise" else []
+        if missing:
+            raise FileNotFoundError(
+                f"image source {self.ann_file}: {len(missing)} of {len(paths)} images do not exist: "
+                f"{summarize(missing)}. Fetch them, take them off the list, or leave them out with on_error='skip'"
+            )
+
     def _join(self, path: str) -> str:
-        prefix = self.data_prefix["img"]
-        return fileio.join_path(prefix, path) if prefix else path
+        return join_image_path(self.data_prefix["img"], path, f"image source {self.ann_file}", self.allowed_roots)
 
     def _list_json(self) -> tuple[list, list[str]]:
-        images = load_annotation_json(self.ann_file, "image source", ("images",), self.backend_args)["images"]
-        paths = []
-        for image in images:
-            if "id" not in image or not ("file_name" in image or "coco_url" in image):
-                raise ValueError(
-                    f"image source {self.ann_file}: an image needs 'id' and 'file_name' (or LVIS's 'coco_url'), but "
-                    "one has "
-                    f"{sorted(image)}"
-                )
-            # LVIS only gives a URL that ends in, for instance, train2017/000000000009.jpg.
-            paths.append(self._join(image.get("file_name") or "/".join(image["coco_url"].split("/")[-2:])))
-        return [image["id"] for image in images], paths
+        images = read_json(self.ann_file, "image source", ImageList, self.backend_args).images
+        # LVIS only gives a URL that ends in, for instance, train2017/000000000009.jpg.
+        names = [image.file_name or "/".join((image.coco_url or "").split("/")[-2:]) for image in images]
+        problems = Problems(f"image source {self.ann_file}")
+        problems.add([image.id is None for image in images], "no 'id'", lambda row: f"image {names[row]!r}")
+        problems.add(
+            [not name for name in names], "no 'file_name' (or LVIS's 'coco_url')", lambda row: f"images[{row}]"
+        )
+        problems.raise_if_any()
+        return [image.id for image in images], [self._join(name) for name in names]
 
     def _list_text(self) -> tuple[list, list[str]]:
         content = fileio.get(self.ann_file, backend_args=self.backend_args)

@@ -7,10 +7,9 @@ Not imported by ``densevlm_mm.datasets``, since pretraining needs no mmseg. A se
 from collections.abc import Sequence
 from typing import Any
 
-from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from densevlm_mm.datasets.segmentation_files import check_segmentation_files
+from densevlm_mm.datasets.segmentation_files import CheckedLabelMaps
 from densevlm_mm.vocabulary import Vocabulary
 
 WIDE_IGNORE_INDEX = 65535
@@ -21,19 +20,18 @@ def load_classes(vocabulary: str) -> tuple[str, ...]:
     return Vocabulary.load(vocabulary).classes
 
 
-class WideLabelDataset(BaseSegDataset):
+class WideLabelDataset(CheckedLabelMaps):
     """Base of data sets with 16-bit labels, in which 65535 is no class.
 
-    mmseg marks classes left out by ``metainfo=dict(classes=...)`` with 255, which is a class here. Load labels with
-    :class:`~densevlm_mm.datasets.transforms.seg_labels.LoadSegLabels`, since mmseg's loader cuts them to 8 bits.
+    mmseg marks classes left out by ``metainfo=dict(classes=...)`` with 255, which is a class here, and its loader cuts
+    labels to 8 bits.
 
     Args:
         ignore_index: label of pixels that do not count; must be 65535, which the converters write.
-        **kwargs: as in ``BaseSegDataset``.
+        **kwargs: as in :class:`CheckedLabelMaps`.
 
     Raises:
-        ValueError: ``ignore_index`` is another, a class is unknown, or there is no image.
-        FileNotFoundError: the folder of images or of labels, or the list of images, does not exist.
+        ValueError: as :class:`CheckedLabelMaps`; ``ignore_index`` is another, or a class is unknown.
     """
 
     def __init__(self, ignore_index: int = WIDE_IGNORE_INDEX, **kwargs: Any) -> None:
@@ -42,7 +40,6 @@ class WideLabelDataset(BaseSegDataset):
                 f"{type(self).__name__} has 16-bit labels, ignore_index {WIDE_IGNORE_INDEX}, not {ignore_index}"
             )
         super().__init__(ignore_index=ignore_index, **kwargs)
-        self._metainfo["ignore_index"] = ignore_index
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence[str] | None = None) -> dict[int, int] | None:
@@ -59,11 +56,6 @@ class WideLabelDataset(BaseSegDataset):
             raise ValueError(f"{cls.__name__} has no classes {sorted(unknown)[:5]}")
         new_labels = {name: label for label, name in enumerate(new_classes)}
         return {label: new_labels.get(name, WIDE_IGNORE_INDEX) for label, name in enumerate(classes)}
-
-    def load_data_list(self) -> list[dict]:
-        """List the images and their labels, as ``BaseSegDataset`` does, if all folders are there."""
-        check_segmentation_files(self)
-        return [dict(data_info, ignore_index=self.ignore_index) for data_info in super().load_data_list()]
 
 
 @DATASETS.register_module()

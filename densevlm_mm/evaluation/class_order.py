@@ -11,6 +11,8 @@ import torch
 from mmdet.evaluation.metrics import CocoMetric
 from mmdet.registry import METRICS
 
+from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG
+from densevlm_mm.evaluation.ground_truth import load_coco
 from densevlm_mm.vocabulary.class_matching import ClassFinder, category_rows
 from densevlm_mm.vocabulary.names import check_distinct
 
@@ -26,23 +28,37 @@ class ClassOrderCocoMetric(CocoMetric):
 
     Per-class figures (``classwise=True``) are called as the data set calls the classes.
 
+    The file is checked, and what is missing in it filled in, see :func:`read_instances`.
+
     Args:
         ann_file: annotations in COCO's format; None takes the ground truth from the data samples.
         *args: as in mmdet's ``CocoMetric``.
+        max_overhang: pixels that a box of ``ann_file`` may reach over the border of its image.
         **kwargs: as in mmdet's ``CocoMetric``.
 
     Raises:
-        ValueError: the file has no category, or several, of a class (before the first image); a prediction's name is
-            none of the classes; ``proposal_fast``, which mmdet 3.3 cannot compute with numpy 1.24 and newer and which
-            pairs proposals with other images' objects unless both are in the order of the file.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is malformed, or has no category, or several, of a class (before the first image); a
+            prediction's name is none of the classes; ``proposal_fast``, which mmdet 3.3 cannot compute with numpy 1.24
+            and newer and which pairs proposals with other images' objects unless both are in the order of the file.
     """
 
-    def __init__(self, ann_file: str | None = None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(ann_file, *args, **kwargs)
+    COMPLETES_ANNOTATIONS = True
+
+    def __init__(
+        self, ann_file: str | None = None, *args: Any, max_overhang: float = MAX_OVERHANG, **kwargs: Any
+    ) -> None:
+        super().__init__(None, *args, **kwargs)
+        self.max_overhang = max_overhang
+        if ann_file is not None:
+            self._load(ann_file)
         if "proposal_fast" in self.metrics:
             raise ValueError("proposal_fast of mmdet 3.3 goes by the order of the images: use metric='proposal'")
         self._source = f"annotation file {ann_file}"
         self.label_cat_ids: list[int] = []
+
+    def _load(self, ann_file: str) -> None:
+        self._coco_api = load_coco(ann_file, self.max_overhang, self.backend_args)
 
     @property
     def dataset_meta(self) -> dict | None:

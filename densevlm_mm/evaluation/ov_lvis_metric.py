@@ -14,6 +14,7 @@ from pycocotools.mask import encode
 
 from densevlm_mm.datasets.lvis_categories import lvis_category_rows
 from densevlm_mm.evaluation.class_order import ClassOrderCocoMetric
+from densevlm_mm.evaluation.ground_truth import load_lvis
 
 
 @METRICS.register_module()
@@ -45,15 +46,11 @@ class OVLVISMetric(ClassOrderCocoMetric, LVISMetric):
             raise ValueError(f"metric must be 'bbox', 'segm' or both, not {metric!r}: lvis cannot pool categories")
         super().__init__(ann_file, metric=metrics, **kwargs)
 
+    def _load(self, ann_file: str) -> None:
+        self._lvis_api = load_lvis(ann_file, self.max_overhang, self.backend_args)
+
     def _categories_of(self, classes: Sequence[str]) -> list[int]:
         content = self._lvis_api.dataset
-        needed = {"neg_category_ids", "not_exhaustive_category_ids"}
-        for image in content["images"]:
-            if missing := needed - image.keys():
-                raise ValueError(
-                    f"{self._source}: image {image['id']} has no {sorted(missing)[0]}, without which lvis cannot tell "
-                    "which classes are annotated in it; for a file in COCO's format use OVCocoAP50Metric"
-                )
         categories = content["categories"]
         names, frequencies = ([category.get(key) for category in categories] for key in ("name", "frequency"))
         rows = lvis_category_rows(names, frequencies, classes, self._source)

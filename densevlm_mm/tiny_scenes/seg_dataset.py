@@ -7,24 +7,23 @@ Not imported by ``densevlm_mm.datasets``, since pretraining needs no mmseg. A se
 from collections.abc import Sequence
 from typing import Any
 
-from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from densevlm_mm.datasets.segmentation_files import check_segmentation_files
+from densevlm_mm.datasets.segmentation_files import CheckedLabelMaps
 from densevlm_mm.tiny_scenes.classes import CLASS_NAMES
 
 
 @DATASETS.register_module()
-class TinyScenesSegDataset(BaseSegDataset):
+class TinyScenesSegDataset(CheckedLabelMaps):
     """Images and label maps of TinyScenes, 32 classes, things first.
 
     Args:
         ignore_classes: classes whose pixels become ``ignore_index`` when they are loaded, for training without them;
             ``metainfo`` keeps all classes, so that labels mean the same in training and tests.
-        **kwargs: as in ``BaseSegDataset``.
+        **kwargs: as in :class:`CheckedLabelMaps`.
 
     Raises:
-        ValueError: there is no such class.
+        ValueError: as :class:`CheckedLabelMaps`; there is no such class.
         FileNotFoundError: the folder of images or labels does not exist.
 
     Example:
@@ -43,7 +42,6 @@ class TinyScenesSegDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the images and their labels, each with the map of labels to ignore."""
-        check_segmentation_files(self)
         data_list = super().load_data_list()
         if self.ignore_classes:
             # mmseg's loader applies it to the labels of the file.

@@ -1,5 +1,6 @@
 """Every pretraining config can be read, and what it names exists and fits together."""
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from open_clip.pretrained import get_pretrained_cfg
 from densevlm_mm.models.clip.architecture import resolve_architecture
 from densevlm_mm.models.encoders.towers import adapter_for
 from densevlm_mm.models.pretrainers import RegionPretrainer
-from densevlm_mm.registry import HOOKS, MODELS
+from densevlm_mm.registry import DATASETS, HOOKS, MODELS
 from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,3 +126,20 @@ def test_published_config_reads_its_oddities() -> None:
     assert embeddings.normalization == "prompt"
     assert cfg.model.loss.reduction == "group"
     assert tuple(cfg.train_dataloader.sampler.shard) == (0, 4)
+
+
+def test_coco_is_listed_by_its_folder_or_by_its_json(tmp_path: Path) -> None:
+    cfg = load(ROOT / "configs/densevlm/pretrain_coco.py")
+    (tmp_path / "train2017").mkdir()
+    for name in ("000000000025.jpg", "000000000009.jpg"):
+        (tmp_path / "train2017" / name).touch()
+    images = [dict(id=25, file_name="000000000025.jpg"), dict(id=9, file_name="000000000009.jpg")]
+    (tmp_path / "images.json").write_text(json.dumps(dict(images=images)))
+    node = dict(cfg.train_dataloader.dataset.dataset, data_root=str(tmp_path))
+    option = dict(source="images.json", data_prefix=dict(img="train2017"))  # as the config's comment says
+    for changes, ids in (({}, ["000000000009.jpg", "000000000025.jpg"]), (option, [25, 9])):
+        dataset = DATASETS.build(node | changes)
+        assert [dataset.get_data_info(index)["img_id"] for index in range(2)] == ids
+        assert {Path(dataset.get_data_info(index)["img_path"]).name for index in range(2)} == set(
+            each["file_name"] for each in images
+        )

@@ -23,10 +23,12 @@ OBJECTS: dict[int, list[tuple[str, dict]]] = {
 }
 
 
-def write_official(path: Path, categories: list[str] | None = None) -> str:
+def write_official(path: Path, categories: list[str] | None = None, without: tuple[str, ...] = ()) -> str:
     annotations: list[dict[str, Any]] = []
     for image, objects in OBJECTS.items():
         for name, extra in objects:
+            if name in without:
+                continue
             annotation: dict[str, Any] = dict(
                 id=len(annotations) + 1, image_id=image, category_id=ID_OF[name], bbox=BOX, area=600, iscrowd=0
             )
@@ -89,7 +91,8 @@ def test_labels_follow_the_classes_whatever_the_order_of_the_file(tmp_path: Path
 
 
 def test_a_file_that_lacks_classes_is_refused(tmp_path: Path) -> None:
-    ann_file = write_official(tmp_path / "seen.json", [name for name in ID_OF if name not in ("cat", "dog")])
+    lacking = ("cat", "dog")
+    ann_file = write_official(tmp_path / "seen.json", [name for name in ID_OF if name not in lacking], lacking)
     with pytest.raises(ValueError, match=r"seen\.json: 2 of 65 classes .*'cat', 'dog'"):
         build(ann_file, drop_novel=True)
 
@@ -97,8 +100,10 @@ def test_a_file_that_lacks_classes_is_refused(tmp_path: Path) -> None:
 def test_a_file_without_annotation_of_the_classes_is_refused(tmp_path: Path) -> None:
     path = Path(write_official(tmp_path / "val.json"))
     path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
-    with pytest.raises(ValueError, match="no image with an annotation of the base classes"):
+    with pytest.raises(ValueError, match="no object of the 65 classes to train on"):
         build(str(path), drop_novel=True)
+    with pytest.raises(ValueError, match="no image with an annotation of the classes"):
+        build(str(path), drop_novel=False, test_mode=True)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_lvis_metric_gives_rare_and_common_precision(tmp_path: Path) -> None:
         found = [instance for instance in info["instances"] if instance["bbox_label"] == BASE]
         masks = torch.zeros(len(found), 64, 64, dtype=torch.bool)
         for mask, instance in zip(masks, found, strict=True):
-            x1, y1, x2, y2 = instance["bbox"]
+            x1, y1, x2, y2 = map(int, instance["bbox"])
             mask[y1:y2, x1:x2] = True
         prediction = dict(
             bboxes=torch.tensor([instance["bbox"] for instance in found], dtype=torch.float32).reshape(-1, 4),

@@ -141,7 +141,9 @@ def test_malformed_files_are_errors(root):
     with pytest.raises(ValueError, match="is this the instances file"):
         make(root, "no_segments.json")
     write(root, "category.json", categories=CATEGORIES[:2])
-    with pytest.raises(ValueError, match="segment 300 of image 1 has category 23"):
+    with pytest.raises(
+        ValueError, match=r"segment 300 of image 2 \(2\.jpg\) \(the first of 4\): 'category_id' 23 is not among"
+    ):
         make(root, "category.json")
     write(root, "nothing.json", annotations=[])
     with pytest.raises(ValueError, match="no image with an annotation"):

@@ -58,12 +58,18 @@ def test_images_are_found_by_id_and_by_file_name(tmp_path):
         ("{", "not valid JSON"),
         (json.dumps(dict(images=[])), "annotations"),
         (json.dumps([dict(bbox=[0, 0, 1, 1])]), "image_id"),
-        (json.dumps([region(bbox=(0, 0, -1, 1))]), r"bbox \[0, 0, -1, 1\] of image 1"),
-        (json.dumps([region(bbox=(0, 0, 1))]), "bbox"),
-        (json.dumps([region(bbox=(0, 0, "a", 1))]), "bbox"),
-        ('[{"image_id": 1, "bbox": [0, 0, NaN, 1]}]', "bbox"),
-        (json.dumps(dict(annotations=[region(category_id=9)], categories=CATEGORIES)), "category_id 9 of image 1"),
-        (json.dumps(dict(annotations=[region(category_id=7), region()], categories=CATEGORIES)), "1 of 2 regions"),
+        (json.dumps([region(bbox=(0, 0, -1, 1))]), r"of image 1: bbox \[0\.0, 0\.0, -1\.0, 1\.0\]"),
+        (
+            json.dumps([region(bbox=(0, 0, 1))]),
+            r"'bbox' of record number 0 of image 1 is \[0, 0, 1\], not a list of length 4",
+        ),
+        (json.dumps([region(bbox=(0, 0, "a", 1))]), r'"a", 1\], not a number'),
+        ('[{"image_id": 1, "bbox": [0, 0, NaN, 1]}]', r"'bbox' of record number 0 of image 1 is \[0, 0, NaN, 1\]"),
+        (json.dumps(dict(annotations=[region(category_id=9)], categories=CATEGORIES)), "of image 1: category_id 9"),
+        (
+            json.dumps(dict(annotations=[region(category_id=7), region()], categories=CATEGORIES)),
+            "region number 1 of image 1: no category_id",
+        ),
     ],
 )
 def test_malformed_files_are_named(tmp_path, content, named):

@@ -98,8 +98,8 @@ def test_item_is_a_packed_image(root):
     ("images", "message"),
     [
         ([], "lists no image"),
-        ([dict(id=1)], r"needs 'id' and 'file_name'.* but one has \['id'\]"),
-        ([dict(file_name="a/0.jpg")], r"one has \['file_name'\]"),
+        ([dict(id=1)], r"images\[0\]: no 'file_name' \(or LVIS's 'coco_url'\)"),
+        ([dict(file_name="a/0.jpg")], "image 'a/0.jpg': no 'id'"),
         ([dict(id=1, file_name="a/0.jpg")] * 2, "lists 1 2 times"),
     ],
 )
@@ -116,6 +116,34 @@ def test_missing_things_are_named(root):
         make(root, data_prefix=dict(img="elsewhere"))
     with pytest.raises(FileNotFoundError, match=r"image source .*no_folder"):
         make(root, "no_folder", data_prefix=None)
+
+
+def test_all_missing_images_are_found_before_the_first_step(root):
+    (root / "images/a/4.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"coco\.json: 1 of 6 images do not exist: .*a/4\.jpg"):
+        make(root)
+    assert len(make(root, on_error="skip")) == 6
+    assert len(make(root, indices=4)) == 4
+    assert len(make(root, indices=[0, 5])) == 2
+    assert len(make(root, "images", data_prefix=None)) == 5
+
+
+@pytest.mark.parametrize("name", ["../coco.json", "/etc/hostname", "a/../../x.jpg", "http://host/1.jpg"])
+@pytest.mark.parametrize("suffix", ["json", "txt"])
+def test_names_that_lead_out_of_the_folder_are_refused(root, name, suffix):
+    (root / f"bad.{suffix}").write_text(
+        f"a/0.jpg\n{name}\n" if suffix == "txt" else json.dumps(dict(images=[dict(id=1, file_name=name)]))
+    )
+    with pytest.raises(ValueError, match=rf"bad\.{suffix}: file name .*allowed_roots"):
+        make(root, f"bad.{suffix}")
+
+
+def test_absolute_paths_need_roots(root):
+    (root / "absolute.txt").write_text(f"{root}/images/a/0.jpg\n")
+    with pytest.raises(ValueError, match="is an absolute path"):
+        make(root, "absolute.txt")
+    dataset = make(root, "absolute.txt", allowed_roots=[str(root)])
+    assert dataset.get_data_info(0)["img_path"] == f"{root}/images/a/0.jpg"
 
 
 def test_unusable_arguments_are_errors(root):

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -69,11 +70,12 @@ def test_resumes_exactly_and_evaluates_base_and_novel_classes(run_tool, tiny_wor
 
 @pytest.fixture
 def photographs(tiny_world: Path, tmp_path: Path) -> Path:
-    """Two images of one name, and a file that is none."""
+    """Two images of one name, one that is much longer than wide, and a file that is none."""
     folder = tmp_path / "photographs"
     for camera, image in (("cam1", "000001"), ("cam2", "000002")):
         (folder / camera).mkdir(parents=True)
         shutil.copy(tiny_world / f"val/{image}.jpg", folder / camera / "1.jpg")
+    cv2.imwrite(str(folder / "cam2/thin.png"), np.zeros((2, 600, 3), np.uint8))
     (folder / "._1.jpg").write_bytes(b"\0\5\26\7")  # as macOS puts it into archives
     return folder
 
@@ -83,15 +85,17 @@ def test_predicts_other_names_on_images_of_one_name_in_two_processes(run_tool, t
     predicted = run_tool("predict.py", TINY, trained / "iter_3.pth", *arguments, processes=2)
 
     records = json.loads((tmp_path / "out/predictions.json").read_text())
-    assert [record["img_path"] for record in records] == [f"{photographs}/cam{n}/1.jpg" for n in (1, 2)]
+    names = ["cam1/1.jpg", "cam2/1.jpg", "cam2/thin.png"]
+    assert [record["img_path"] for record in records] == [f"{photographs}/{name}" for name in names]
     found = [entry for record in records for entry in record["detections"]]
     assert {entry["name"] for entry in found} <= {"boat", "fishing boat"}
     assert all(entry["is_novel"] == (entry["name"] != "boat") for entry in found)
-    assert all(record["detections"] for record in records)
+    assert all(record["detections"] for record in records[:2])
     (skipped,) = json.loads((tmp_path / "out/skipped.json").read_text())
     assert skipped["img_path"] == f"{photographs}/._1.jpg"
     pictures = [cv2.imread(str(tmp_path / f"out/pictures/cam{n}/1.jpg")) for n in (1, 2)]
     assert not (pictures[0] == pictures[1]).all()
+    assert (tmp_path / "out/pictures/cam2/thin.png").is_file()
 
     lines = predicted.stdout.splitlines()  # of both processes: a line an image
     for start in ("cam1/1: ", "cam2/1: ", f"skipped {photographs}/._1.jpg"):

@@ -26,10 +26,8 @@ def coco_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return dict(id=number, file_name=name, height=height, width=width)
 
     sizes = [(48, 64), (64, 48), (40, 90), (64, 64), (33, 47), (80, 60)]
-    train = [write_image("train2017", i + 1, *size) for i, size in enumerate(sizes)]
-    (root / "annotations/instances_train2017.json").write_text(
-        json.dumps(dict(images=train, annotations=[], categories=[]))
-    )
+    for i, size in enumerate(sizes):
+        write_image("train2017", i + 1, *size)
 
     vocabulary = Vocabulary.load("coco_panoptic_133")
     categories = [
@@ -100,9 +98,9 @@ def test_missing_data_and_weights_are_listed_before_anything_is_built(run_tool, 
     result = run_tool("train.py", CONFIG, "--work-dir", tmp_path / "none", check=False)
     assert result.returncode != 0
     for text in (
-        "data/coco/annotations/instances_train2017.json",
         "data/coco/train2017",
-        "annotations_trainval2017.zip",
+        "zips/train2017.zip",
+        "panoptic_annotations_trainval2017.zip",
         "weights/EVA02_CLIP_B_psz16_s8B.pt",
         "default_hooks.teacher.teacher.checkpoint",
         "make demo",

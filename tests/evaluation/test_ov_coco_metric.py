@@ -31,6 +31,8 @@ def write_official(path: Path, names: list[str] | None = None) -> str:
     annotations: list[dict] = []
     for image, objects in TRUTH.items():
         for name, left in objects:
+            if names is not None and name not in names:
+                continue
             annotations.append(
                 dict(
                     id=len(annotations) + 1,

@@ -1,4 +1,6 @@
-# COCO train2017 without its annotations: the json is read for its list of images alone.
+# COCO train2017 without its annotations: the images of a folder, called by their paths below it.
+# To go by the list of a json instead, called by its image ids (a region file that knows images by id alone needs that):
+# source='annotations/instances_train2017.json', data_prefix=dict(img='train2017')
 image_size = 512  # Sec. 4.1
 
 train_pipeline = [
@@ -21,6 +23,6 @@ train_dataloader = dict(
         dataset=dict(
             type='UnlabeledImageDataset',
             data_root='data/coco',
-            source='annotations/instances_train2017.json',
-            data_prefix=dict(img='train2017'),
+            source='train2017',
+            data_prefix=dict(img=''),
             pipeline=train_pipeline)))

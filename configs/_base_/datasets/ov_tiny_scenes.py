@@ -9,14 +9,14 @@ split = dict(
     novel_classes=('surfboard', 'bus', 'cow', 'snowboard', 'cup'))
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),

@@ -1,18 +1,18 @@
 # ADE20K-150 validation, 2,000 images: ADEChallengeData2016.
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='ResizeShortestEdge', scale=640, max_size=2560),
-    dict(type='LoadAnnotations'),  # after the resize: labels are scored at their own size
+    dict(type='LoadSegLabels'),  # after the resize: labels are scored at their own size
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(
         type='TestTimeAug',
         transforms=[
             [dict(type='ResizeShortestEdge', scale=640, max_size=2560)],
             [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
-            [dict(type='LoadAnnotations')],
+            [dict(type='LoadSegLabels')],
             [dict(type='PackSegInputs')],
         ]),
 ]
@@ -22,7 +22,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='ADE20KDataset',
+        type='ADE20K150Dataset',
         data_root='data/ade20k',
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
         test_mode=True,

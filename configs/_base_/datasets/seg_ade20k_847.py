@@ -1,12 +1,12 @@
 # ADE20K-847 validation, 2,000 images: tools/dataset_converters/ade20k_847.py makes it.
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='ResizeShortestEdge', scale=640, max_size=2560),
     dict(type='LoadSegLabels'),  # after the resize: labels are scored at their own size
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(
         type='TestTimeAug',
         transforms=[

@@ -3,8 +3,8 @@
 crop_size = (640, 640)  # SAN
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='densevlm_mm.LoadImage'),
+    dict(type='LoadSegLabels'),
     dict(
         type='RandomChoiceResize',
         scales=[320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960],  # short side; SAN
@@ -25,7 +25,7 @@ train_dataloader = dict(
     dataset=dict(
         type='densevlm_mm.SeededDataset',
         dataset=dict(
-            type='mmseg.COCOStuffDataset',
+            type='mmseg.COCOStuff164kDataset',
             data_root='data/coco',
             data_prefix=dict(img_path='train2017', seg_map_path='stuffthingmaps/train2017'),
             pipeline=train_pipeline)))

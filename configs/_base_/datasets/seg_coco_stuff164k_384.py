@@ -2,8 +2,8 @@
 _base_ = './seg_coco_stuff164k.py'
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='densevlm_mm.LoadImage'),
+    dict(type='LoadSegLabels'),
     dict(type='ResizeShortestEdge', scale=384, max_size=1333),
     dict(type='RandomCrop', crop_size=(384, 384), cat_max_ratio=1.0),
     dict(type='PhotoMetricDistortion'),

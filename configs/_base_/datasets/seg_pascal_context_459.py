@@ -1,12 +1,12 @@
 # Pascal-Context-459 validation (PC-459): tools/dataset_converters/pascal_context_459.py makes the labels.
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='ResizeShortestEdge', scale=640, max_size=2560),
     dict(type='LoadSegLabels'),  # after the resize: labels are scored at their own size
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(
         type='TestTimeAug',
         transforms=[

@@ -1,18 +1,18 @@
 # Pascal-Context-59 validation (PC-59), in the layout of mmsegmentation's converter of it.
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='ResizeShortestEdge', scale=640, max_size=2560),
-    dict(type='LoadAnnotations'),  # after the resize: labels are scored at their own size
+    dict(type='LoadSegLabels'),  # after the resize: labels are scored at their own size
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(
         type='TestTimeAug',
         transforms=[
             [dict(type='ResizeShortestEdge', scale=640, max_size=2560)],
             [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
-            [dict(type='LoadAnnotations')],
+            [dict(type='LoadSegLabels')],
             [dict(type='PackSegInputs')],
         ]),
 ]
@@ -22,7 +22,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='PascalContextDataset59',
+        type='PascalContext59Dataset',
         data_root='data/pascal_context/VOC2010',
         ann_file='ImageSets/SegmentationContext/val.txt',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),

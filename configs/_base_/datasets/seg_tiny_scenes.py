@@ -7,26 +7,26 @@ seen_classes = ('boat', 'kite', 'plane', 'car', 'sheep', 'skis', 'umbrella', 'ba
                 'bear', 'tent', 'bike', 'sky', 'sea', 'grass', 'sand', 'road', 'bricks', 'floor', 'forest', 'curtain')
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='densevlm_mm.LoadImage'),
+    dict(type='LoadSegLabels'),
     dict(type='Resize', scale=image_size, keep_ratio=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(type='Resize', scale=image_size, keep_ratio=True),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadSegLabels'),
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    dict(type='densevlm_mm.LoadImage'),
     dict(
         type='TestTimeAug',
         transforms=[
             [dict(type='Resize', scale=image_size, keep_ratio=True)],
             [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)],
-            [dict(type='LoadAnnotations')],
+            [dict(type='LoadSegLabels')],
             [dict(type='PackSegInputs')],
         ]),
 ]

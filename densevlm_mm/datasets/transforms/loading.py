@@ -1,139 +1,123 @@
-"""Reading images, with errors that name the file."""
+"""Loading images in the frame that their annotations are in."""
 
-import io
+from typing import Literal
 
-import cv2
-import mmcv
-import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from mmengine import fileio
-from PIL import Image
 
+from densevlm_mm.datasets.image_files import MAX_PIXELS, Frame, ImageHeader, decode_image, read_file, read_header
 from densevlm_mm.registry import TRANSFORMS
 
-# The bytes a complete file of the format ends with.
-_FILE_ENDS = {b"\xff\xd8\xff": b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82"}
-
-
-class UnreadableImageError(ValueError):
-    """A file exists but is not a complete image."""
-
-
-def read_file(path: str, backend_args: dict | None = None) -> bytes:
-    """Read a file through mmengine's file backends.
-
-    Args:
-        path: path or URI.
-        backend_args: arguments of the file backend.
-
-    Returns:
-        The file's bytes.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    try:
-        return fileio.get(path, backend_args=backend_args)
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise FileNotFoundError(f"no file {path}: check data_root, data_prefix and the annotation file") from error
-
-
-def decode_image(content: bytes, path: str, flag: str = "color", backend: str = "cv2") -> np.ndarray:
-    """Decode a whole image to three channels.
-
-    Grey, palette and 16-bit images become 8-bit colour, CMYK is converted, an alpha channel is dropped.
-
-    Args:
-        content: the encoded image.
-        path: where it came from, for the error.
-        flag: ``color`` turns the image as its EXIF orientation says, ``color_ignore_orientation`` does not.
-        backend: ``cv2`` or ``pillow``.
-
-    Returns:
-        (h, w, 3) uint8, channels BGR.
-
-    Raises:
-        UnreadableImageError: empty, not an image, or truncated.
-    """
-    if not content:
-        raise UnreadableImageError(f"{path} is empty: fetch the file again or take it off the list")
-    try:
-        img = mmcv.imfrombytes(content, flag=flag, backend=backend)
-    except (cv2.error, OSError, ValueError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
-        raise UnreadableImageError(_unreadable(content, path)) from error
-    if img is None or not _is_complete(content):
-        raise UnreadableImageError(_unreadable(content, path))
-    return img
-
-
-def _unreadable(content: bytes, path: str) -> str:
-    return (
-        f"{path} ({len(content)} bytes, begins with {content[:16]!r}) is not a complete image: fetch the file again or "
-        "take it off the list"
-    )
-
-
-def _is_complete(content: bytes) -> bool:
-    """Whether the file reaches its end. Some OpenCV versions fill what is missing with grey and say nothing."""
-    end = next((end for start, end in _FILE_ENDS.items() if content.startswith(start)), b"")
-    if content.endswith(end):
-        return True
-    try:  # bytes after the end are harmless and not rare: let Pillow, which does complain, decide
-        Image.open(io.BytesIO(content)).load()
-    except (OSError, ValueError, SyntaxError):
-        return False
-    return True
+_HOW_TO_SETTLE = (
+    "Remove the tag from the file if it was annotated as stored, turn its pixels if as shown, or say it for all images "
+    "with LoadImage(orientation='stored') or LoadImage(orientation='shown')"
+)
 
 
 @TRANSFORMS.register_module()
 class LoadImage(LoadImageFromFile):
     """Load the image at ``img_path``; see :func:`decode_image` for what becomes of grey, CMYK and other images.
 
-    If the annotations say the image's ``height`` and ``width`` and the image has these only without its EXIF
-    rotation, it is left
-    unrotated: regions and pixels must agree.
+    The one loader of all data sets with annotations, in every scope: ``dict(type='densevlm_mm.LoadImage')``. An image
+    with an EXIF orientation has two frames, as stored and as shown, and boxes, masks and label maps belong to one of
+    them. The annotation says to which: its ``height`` and ``width``, or else the size of the label map at
+    ``seg_map_path``. Where both frames have that size (the image is square, or upside down) there is no telling, which
+    is an error. An image without annotations is loaded as shown.
 
     Adds ``img`` (h, w, 3) uint8 BGR, ``img_shape`` and ``ori_shape`` (h, w).
 
     Args:
-        color_type: ``color`` or ``color_ignore_orientation`` (disregard EXIF orientation).
-        imdecode_backend: ``cv2`` or ``pillow``.
-        backend_args: arguments of mmengine's file backend.
+        orientation: ``'annotated'`` as described, or ``'stored'`` or ``'shown'`` for every image.
+        max_pixels: Largest number of pixels that an image may have; a small file can ask for any amount of memory.
+        backend_args: Arguments of mmengine's file backend.
 
     Raises:
-        ValueError: unknown ``color_type``, or the image is not of the annotated size.
-        FileNotFoundError: there is no such file.
-        UnreadableImageError: the file is not a complete image.
+        ValueError: If ``orientation`` is another, the image is not of the annotated size, or its frame is in doubt.
+        FileNotFoundError: If there is no such file.
+        UnreadableImageError: If the file is not a complete image, or too large.
     """
 
     def __init__(
-        self, color_type: str = "color", imdecode_backend: str = "cv2", *, backend_args: dict | None = None
+        self,
+        orientation: Literal["annotated", "stored", "shown"] = "annotated",
+        max_pixels: int = MAX_PIXELS,
+        *,
+        backend_args: dict | None = None,
     ) -> None:
-        if color_type not in ("color", "color_ignore_orientation"):
-            raise ValueError(f"color_type must be 'color' or 'color_ignore_orientation', not {color_type!r}")
-        super().__init__(color_type=color_type, imdecode_backend=imdecode_backend, backend_args=backend_args)
+        if orientation not in ("annotated", "stored", "shown"):
+            raise ValueError(f"orientation must be 'annotated', 'stored' or 'shown', not {orientation!r}")
+        if max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, not {max_pixels}")
+        super().__init__(backend_args=backend_args)
+        self.orientation = orientation
+        self.max_pixels = max_pixels
 
     def transform(self, results: dict) -> dict:
         """Add the image.
 
         Args:
-            results: must hold ``img_path``; ``height`` and ``width`` are checked if there.
+            results: Must hold ``img_path``; may hold ``height`` and ``width``, or ``seg_map_path``.
 
         Returns:
             ``results`` with ``img``, ``img_shape`` and ``ori_shape``.
         """
         path = results["img_path"]
         content = read_file(path, self.backend_args)
-        img = decode_image(content, path, self.color_type, self.imdecode_backend)
-        if "height" in results and "width" in results:
-            annotated = (results["height"], results["width"])
-            if img.shape[:2] == annotated[::-1] != annotated:
-                img = decode_image(content, path, "color_ignore_orientation", self.imdecode_backend)
-            if img.shape[:2] != annotated:
-                raise ValueError(
-                    f"{path} is {img.shape[1]} x {img.shape[0]} (width x height) but is annotated as {annotated[1]} x "
-                    f"{annotated[0]}: the images and the annotation file do not belong together"
-                )
-        results["img"] = img
-        results["img_shape"] = results["ori_shape"] = img.shape[:2]
+        header = read_header(content, path, self.max_pixels)
+        annotated = self._annotated_shape(results, header)
+        if self.orientation == "annotated":
+            frame = annotated_frame(header, annotated, path)
+        else:
+            frame = "shown" if self.orientation == "shown" else "stored"
+        image = decode_image(content, path, frame, self.max_pixels, header)
+        if annotated is not None and image.shape[:2] != annotated:
+            raise ValueError(_other_size(path, image.shape[:2], annotated))
+        results["img"] = image
+        results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
+
+    def _annotated_shape(self, results: dict, header: ImageHeader) -> tuple[int, int] | None:
+        if "height" in results and "width" in results:
+            return (results["height"], results["width"])
+        if header.orientation != 1 and results.get("seg_map_path"):  # elsewhere LoadSegLabels compares the sizes
+            label_path = results["seg_map_path"]
+            label = read_header(read_file(label_path, self.backend_args), label_path, self.max_pixels)
+            return label.shape("stored")
+        return None
+
+    def __repr__(self) -> str:
+        """Show the arguments."""
+        return f"LoadImage(orientation={self.orientation!r}, max_pixels={self.max_pixels})"
+
+
+def annotated_frame(header: ImageHeader, annotated: tuple[int, int] | None, path: str) -> Frame:
+    """Tell in which frame an image was annotated.
+
+    Args:
+        header: Of the image file.
+        annotated: Height and width that its annotation is for; None without annotation.
+        path: The image, for the error.
+
+    Returns:
+        ``'shown'`` for an image without annotation, and for one whose frames are the same.
+
+    Raises:
+        ValueError: If the annotated size is that of neither frame, or of both although they differ.
+    """
+    if header.orientation == 1 or annotated is None:
+        return "shown"
+    stored, shown = header.shape("stored"), header.shape("shown")
+    if annotated not in (stored, shown):
+        raise ValueError(_other_size(path, stored, annotated))
+    if stored == shown:
+        raise ValueError(
+            f"{path} has EXIF orientation {header.orientation} and is {stored[1]} x {stored[0]} (width x height) as "
+            f"stored and as shown, so that its annotations do not say which was annotated. {_HOW_TO_SETTLE}"
+        )
+    return "shown" if annotated == shown else "stored"
+
+
+def _other_size(path: str, found: tuple[int, int], annotated: tuple[int, int]) -> str:
+    return (
+        f"{path} is {found[1]} x {found[0]} (width x height) but is annotated as {annotated[1]} x {annotated[0]}: the "
+        "images and the annotation file do not belong together"
+    )

@@ -8,8 +8,8 @@ import torch
 from mmcv.transforms import BaseTransform
 from torch.nn import functional
 
+from densevlm_mm.datasets.image_files import decode_image, read_file
 from densevlm_mm.datasets.transforms.geometry import longest_side_shape
-from densevlm_mm.datasets.transforms.loading import decode_image, read_file
 from densevlm_mm.registry import TRANSFORMS
 
 
@@ -102,10 +102,10 @@ def masks_on_grid(segment_ids: np.ndarray, ids: np.ndarray, grid: int, antialias
 class LoadPanopticRegions(BaseTransform):
     """Add the annotated regions that region classification is scored on.
 
-    A thing's box is the annotated one, a stuff region's is the extent of its mask. Regions whose box covers fewer
-    than ``min_area`` or more than ``max_area`` source pixels are left out, as are crowds, and what comes after the
-    first ``max_regions`` in the order of the annotations. A mask that vanishes on the feature grid is kept without a
-    cell: its feature is zero and it counts as wrong.
+    A thing's box is the annotated one; that of stuff, and of a thing without one, is the extent of its mask. Regions
+    whose box covers fewer than ``min_area`` or more than ``max_area`` source pixels are left out, as are crowds, and
+    what comes after the first ``max_regions`` in the order of the annotations. A mask that vanishes on the feature
+    grid is kept without a cell: its feature is zero and it counts as wrong.
 
     Adds ``gt_regions``: ``labels`` (N,) int64, ``is_thing`` (N,) bool, ``boxes_norm_xyxy`` (N, 4) float32 as
     fractions of the padded canvas, ``masks`` (N, S // feature_stride, S // feature_stride) bool.
@@ -122,7 +122,7 @@ class LoadPanopticRegions(BaseTransform):
 
     Raises:
         KeyError: the image has not been resized and padded yet.
-        ValueError: the PNG is not as large as the image, or holds none of the annotated segments.
+        ValueError: the PNG is not as large as the image, or has no pixel of an annotated segment.
     """
 
     mask_interpolation = "bicubic"
@@ -175,13 +175,11 @@ class LoadPanopticRegions(BaseTransform):
 
     def _read_segment_ids(self, results: dict) -> np.ndarray:
         path = results["seg_map_path"]
-        png = decode_image(read_file(path, self.backend_args), path, "color_ignore_orientation")
+        png = decode_image(read_file(path, self.backend_args), path, "stored")
         if png.shape[:2] != tuple(results["ori_shape"]):
             raise ValueError(
                 f"{path} is (h, w) = {png.shape[:2]} but its image {results['img_path']} is "
-                f"{tuple(results['ori_shape'])}: the "
-                "panoptic PNGs belong to other images, or EXIF turned the image "
-                "(LoadImage(color_type='color_ignore_orientation'))"
+                f"{tuple(results['ori_shape'])}: the panoptic PNGs belong to other images"
             )
         return decode_segment_ids(png)
 
@@ -191,16 +189,20 @@ class LoadPanopticRegions(BaseTransform):
             ids=np.array([info["id"] for info in infos], dtype=np.int64),
             labels=np.array([info["label"] for info in infos], dtype=np.int64),
             is_thing=np.array([info["is_thing"] for info in infos], dtype=bool),
-            boxes_xyxy=np.array([info["bbox_xyxy"] for info in infos], dtype=np.float64).reshape(-1, 4),
+            boxes_xyxy=np.array([info["bbox_xyxy"] or (np.nan,) * 4 for info in infos], dtype=np.float64).reshape(
+                -1, 4
+            ),
         )
         extents = segment_extents(segment_ids, segments.ids)
-        if len(infos) and not extents.any():
+        absent = ~extents.any(axis=1)
+        if absent.any():
             raise ValueError(
-                f"{results['seg_map_path']} holds none of the annotated segments {segments.ids[:3].tolist()}...: is "
-                "it a "
-                "panoptic PNG (id = R + 256 G + 65536 B) and does it belong to the annotation file?"
+                f"{results['seg_map_path']} has no pixel of {int(absent.sum())} of the {len(infos)} annotated "
+                f"segments, such as {segments.ids[absent][:3].tolist()}: is it a panoptic PNG (id = R + 256 G + 65536 "
+                "B) and does it belong to the annotation file?"
             )
-        return segments._replace(boxes_xyxy=np.where(segments.is_thing[:, None], segments.boxes_xyxy, extents))
+        annotated = segments.is_thing & ~np.isnan(segments.boxes_xyxy).any(axis=1)
+        return segments._replace(boxes_xyxy=np.where(annotated[:, None], segments.boxes_xyxy, extents))
 
     def _filter(self, segments: _Segments) -> _Segments:
         width_height = segments.boxes_xyxy[:, 2:] - segments.boxes_xyxy[:, :2]

@@ -1,5 +1,6 @@
 """SAN, an open-vocabulary segmentor whose CLIP can be swapped."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -186,7 +187,20 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         Returns:
             (B, T, H, W), not negative, larger is likelier; T classes of the test vocabulary.
         """
-        return self.decode_head.predict(self._decoder_inputs(inputs, test=True), batch_img_metas, self.test_cfg)
+        height, width = inputs.shape[2:]
+        # The image of a panorama can be thinner than a patch; zero is the mean colour.
+        padding = [0, max(0, self._smallest_side() - width), 0, max(0, self._smallest_side() - height)]
+        padded = F.pad(inputs, padding)
+        if padded.shape != inputs.shape:  # a Size is what mmseg's head takes before any other meta information
+            batch_img_metas = [{**meta, "img_shape": padded.shape[2:]} for meta in batch_img_metas]
+        scores = self.decode_head.predict(self._decoder_inputs(padded, test=True), batch_img_metas, self.test_cfg)
+        return scores[..., :height, :width]
+
+    def _smallest_side(self) -> int:
+        """Pixels of a side of which the image encoder sees one patch."""
+        encoder = getattr(self.image_encoder, "encoder", None)
+        patch = self.image_encoder.patch_size if encoder is None else encoder.stride
+        return math.ceil(patch / (self.encoder_resolution if self.asymetric_input else 1))
 
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> list[SegDataSample]:
         """Segment images.

@@ -118,7 +118,7 @@ def test_image_without_segments_gives_empty_regions(tmp_path):
 
 def test_png_of_another_image_is_an_error(tmp_path):
     results = results_for(tmp_path, np.full((20, 30), 7, np.int32), [dict(id=8)])
-    with pytest.raises(ValueError, match=r"holds none of the annotated segments \[8\]"):
+    with pytest.raises(ValueError, match=r"no pixel of 1 of the 1 annotated segments, such as \[8\]"):
         LoadPanopticRegions(8)(results)
     with pytest.raises(ValueError, match=r"\(20, 30\) but its image image\.jpg is \(30, 20\)"):
         LoadPanopticRegions(8)(dict(results, ori_shape=(30, 20)))

@@ -231,3 +231,18 @@ def test_test_vocabulary_takes_over_prompts_and_text_tower(tower_san_config, req
     expected = build_class_embeddings(names, "TinyScenes-S", student, "tiny_scenes", synonyms="first").embeddings
     torch.testing.assert_close(model.text_encoder(test=True)[:2] / 100, expected)
     assert len(model.text_encoder()) == 32 + 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 64), (64, 3), (1, 1)])
+def test_images_thinner_than_a_patch_are_segmented(config, height: int, width: int) -> None:
+    """[thin_image]"""
+    model = build(config).eval()
+    images = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        scores = model.encode_decode(images, [dict(img_shape=(height, width), pad_shape=(height, width))])
+        side = 8 if "encoder" in config["image_encoder"] else 16  # a patch, at half the resolution
+        padded = F.pad(images, [0, max(0, side - width), 0, max(0, side - height)])
+        expected = model.encode_decode(padded, [dict(img_shape=tuple(padded.shape[2:]))])
+    assert scores.shape[2:] == (height, width)
+    assert torch.isfinite(scores).all()
+    torch.testing.assert_close(scores, expected[..., :height, :width])

@@ -1,6 +1,6 @@
 import pytest
 
-from densevlm_mm.datasets.annotation_files import load_annotation_json
+from densevlm_mm.datasets.annotations.json_files import read_lists
 
 
 @pytest.mark.parametrize(
@@ -16,10 +16,10 @@ def test_wrong_file_is_named(tmp_path, text, message):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message) as error:
-        load_annotation_json(str(path), "image source", ["images"])
+        read_lists(str(path), "image source", ["images"])
     assert str(path) in str(error.value)
 
 
 def test_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match=r"image source nowhere/a\.json does not exist"):
-        load_annotation_json("nowhere/a.json", "image source", ["images"])
+        read_lists("nowhere/a.json", "image source", ["images"])
