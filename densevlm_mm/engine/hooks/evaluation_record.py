@@ -144,8 +144,10 @@ def _data(dataset: Any) -> str | None:
 
 
 def _alpha(runner: Runner) -> float | None:
-    hooks = [hook for hook in runner.hooks if isinstance(hook, WeightEnsembleHook)]
-    return hooks[0].alpha if hooks and hooks[0].initial is not None else None
+    hook = next((hook for hook in runner.hooks if isinstance(hook, WeightEnsembleHook)), None)
+    if hook is None or hook.initial is None:
+        return None
+    return getattr(hook, "applied_alpha", hook.alpha)
 
 
 def _encoder(model: nn.Module) -> DenseImageEncoder | None:

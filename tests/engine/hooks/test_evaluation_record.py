@@ -113,6 +113,15 @@ def test_log_and_files_say_what_the_figures_are_of(cfg: Config, tmp_path: Path) 
     assert (log["stuff"], log["count"], log["evaluation"]) == (None, 3, record)
 
 
+@pytest.mark.parametrize(("ensemble", "alpha"), [(dict(alpha=0.75, initial_state_dict={}), 0.75), (None, None)])
+def test_alpha_is_told_where_the_ensemble_is_evaluated(cfg: Config, tmp_path: Path, ensemble: Any, alpha: Any) -> None:
+    torch.save(dict(state_dict={}) | (dict(weight_ensemble=ensemble) if ensemble else {}), tmp_path / "weights.pth")
+    cfg.load_from = str(tmp_path / "weights.pth")
+    cfg.default_hooks.weight_ensemble = dict(type="WeightEnsembleHook", alpha=0.75)
+    Runner.from_cfg(cfg).test()
+    assert json.loads((tmp_path / "table.json").read_text())["evaluation"].get("alpha") == alpha
+
+
 def test_an_evaluation_while_training_names_the_iteration(cfg: Config) -> None:
     runner = Runner.from_cfg(cfg)
     runner._train_loop = AtIteration40(runner, runner.test_dataloader)
