@@ -1,6 +1,10 @@
 """Make mmdet and mmseg importable for every test, whatever it imports first; one default scope for all."""
 
+import logging
+from collections.abc import Callable, Iterator
+
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 import densevlm_mm  # noqa: F401
@@ -10,5 +14,21 @@ pytest_plugins = ["tests.fixtures.processes", "tests.fixtures.stock_clips", "tes
 
 @pytest.fixture(autouse=True)
 def _default_scope() -> None:
-    """Forget the scope that a Runner of an earlier test has left behind."""
+    """Forget the scope and the log file that a Runner of an earlier test has left behind."""
     init_default_scope("densevlm_mm")
+    for logger in MMLogger._instance_dict.values():
+        for handler in [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+@pytest.fixture
+def capture_log() -> Iterator[Callable[[], list[str]]]:
+    """What mmengine's logger has said since the test began, message by message."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield lambda: messages
+    logger.removeHandler(handler)

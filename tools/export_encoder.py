@@ -1,92 +1,130 @@
-"""Write the encoder of a training checkpoint as safetensors in open_clip layout, with its model name inside.
+"""Write the encoder of a training checkpoint for others: weights in open_clip's layout that say what they are.
 
-The weights are the ensemble alpha * trained + (1 - alpha) * initial that tools/test.py evaluates. The text tower comes
-from the CLIP weights that training started from, so that plain open_clip loads the file too.
+The weights are the ensemble alpha * trained + (1 - alpha) * initial that tools/test.py evaluates, with the checkpoint's
+alpha. The text tower comes from the CLIP weights that training started from, so that plain open_clip loads the result
+too. OUT is a .safetensors file, or a folder in the layout of hub repositories, which tells plain open_clip architecture
+and preprocessing (mean, std, ...) as well.
 
 Examples:
     python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16.safetensors
+    python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16
     python tools/export_encoder.py work_dirs/densevlm/iter_300.pth tiny.safetensors --image-only
 """
 
 import argparse
-import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.clip import build_clip, export_open_clip, read_state_dict
+from densevlm_mm.checkpoint_files import read_checkpoint
+from densevlm_mm.models.clip import (
+    CheckpointName,
+    ClipArchitecture,
+    build_clip,
+    export_open_clip,
+    read_state_dict,
+    resolve_architecture,
+)
+from densevlm_mm.models.clip.loading import load_strictly
+from densevlm_mm.models.clip.model_source import read_description
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="checkpoint of tools/train.py with a pretraining config")
-    parser.add_argument("out", help="file to write, ending in .safetensors")
+    parser.add_argument("out", help="file to write, ending in .safetensors, or folder, without an ending")
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
-        "--text-from", metavar="FILE", help="CLIP weights with the text tower; default: those training started from"
+        "--text-from",
+        metavar="WEIGHTS",
+        help="CLIP weights with the text tower (a file, 'open_clip:TAG', 'hf-hub:REPOSITORY'); default: those training "
+        "started from",
     )
     group.add_argument("--image-only", action="store_true", help="leave the text tower out (plain open_clip needs it)")
     parser.add_argument(
         "--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="stored precision"
     )
+    parser.add_argument(
+        "--alpha", type=float, help="weight of the trained parameters in the ensemble; default: the checkpoint's"
+    )
     return parser.parse_args()
 
 
 def export(
-    checkpoint: str, out: str, text_from: str | None = None, image_only: bool = False, dtype: str = "float32"
-) -> None:
+    checkpoint: str,
+    out: str,
+    text_from: str | None = None,
+    image_only: bool = False,
+    dtype: str = "float32",
+    alpha: float | None = None,
+) -> Path:
     """Export an encoder.
 
     Args:
         checkpoint: Training checkpoint.
-        out: File to write.
+        out: File or folder to write, see :func:`export_open_clip`.
         text_from: CLIP weights with the text tower; default: those that training started from.
         image_only: Leave the text tower out.
         dtype: Stored precision of floating-point tensors.
+        alpha: Weight of the trained parameters in the ensemble; default: the checkpoint's.
+
+    Returns:
+        The file of weights.
 
     Raises:
         FileNotFoundError: If the checkpoint, or the weights with the text tower, do not exist.
         ValueError: If the checkpoint does not come from a pretraining run, or the parts do not fit.
     """
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {checkpoint}.")
-    visual = {name: value for name, value in read_state_dict(checkpoint).items() if name.startswith("visual.")}
-    content = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-    if "encoder" not in content:
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ValueError(f"--alpha must be in [0, 1], got {alpha}")
+    description = read_description(Path(checkpoint))
+    if not description:
         raise ValueError(
             f"{checkpoint} does not say what its encoder is: it was not saved by tools/train.py with a pretraining "
-            "config."
+            "config"
         )
-    encoder = content["encoder"]
-    model_cfg = json.loads(encoder["model_cfg"])
-    state_dict = visual if image_only else _with_text_tower(visual, encoder, text_from)
+    architecture = resolve_architecture(description)
+    state_dict = {k: v for k, v in read_state_dict(checkpoint, alpha=alpha).items() if k.startswith("visual.")}
+    if not image_only:
+        state_dict = _with_text_tower(state_dict, architecture, checkpoint, text_from)
     state_dict = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in state_dict.items()}
-    export_open_clip(out, state_dict, encoder["model_name"], model_cfg)
+    return export_open_clip(out, state_dict, architecture)
 
 
-def _with_text_tower(visual: dict[str, Tensor], encoder: dict[str, str], text_from: str | None) -> dict[str, Tensor]:
-    source = text_from or encoder["checkpoint"]
-    is_file = not source.startswith(("open_clip:", "hf-hub:"))
-    if not source or (is_file and not Path(source).is_file()):
+def _with_text_tower(
+    visual: dict[str, Tensor], architecture: ClipArchitecture, checkpoint: str, text_from: str | None
+) -> dict[str, Tensor]:
+    source = text_from or _origin(checkpoint)
+    if not source or source == "random" or not CheckpointName.parse(source).exists():
         raise FileNotFoundError(
-            f"the weights with the text tower, {source or 'random ones'}, are not there: give them with --text-from, "
-            "or leave the "
-            "text tower out with --image-only."
+            f"the weights with the text tower, {source or 'which the checkpoint does not name'}, are not there: give "
+            "them with --text-from, or leave the text tower out with --image-only"
         )
-    clip = build_clip(json.loads(encoder["model_cfg"]), source)
-    clip.visual.load_state_dict({name.removeprefix("visual."): value for name, value in visual.items()})
+    # Of these weights only the text tower is used: how their images are normalised does not matter.
+    clip: Any = build_clip({"model_name": architecture.name, "model_cfg": architecture.cfg}, source)
+    tower = {name.removeprefix("visual."): value for name, value in visual.items()}
+    load_strictly(clip.visual, tower, source=f"checkpoint {checkpoint!r}", target=architecture.name)
     return clip.state_dict()
+
+
+def _origin(checkpoint: str) -> str:
+    """The weights that training started from, as far as the checkpoint says."""
+    content = read_checkpoint(checkpoint, verify=False).content
+    return content["encoder"].get("checkpoint", "") if isinstance(content, dict) and "encoder" in content else ""
 
 
 def main() -> None:
     """Export, and say what was written."""
     args = parse_args()
     with exit_on_user_error("tools/export_encoder.py"):
-        export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype)
-    print(f"wrote {args.out} ({Path(args.out).stat().st_size / 1e6:.1f} MB)")
+        file = export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype, args.alpha)
+        preprocessing = resolve_architecture(read_description(file)).preprocess_cfg
+    print(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    print(f"  preprocessing  {', '.join(f'{key} {value}' for key, value in preprocessing.items())}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-# OpenAI CLIP RN50x4 as student: stride 32, only the stages train.
+# OpenAI CLIP RN50x4 as student: stride 32, only the stages train. The published program trains the position embedding of
+# the pooling attention too: --cfg-options model.encoder.train_pool_positions=True.
 _base_ = './pretrain_coco.py'
 
 test_pipeline = [

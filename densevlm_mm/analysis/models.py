@@ -137,10 +137,12 @@ class AnalysisModel:
         return MODELS.build(dict(self.cfg.model.encoder, trainable="none")).to(self.device).eval()
 
     @cached_property
-    def _text_source(self) -> tuple[str | dict, str]:
+    def _text_source(self) -> tuple[Any, str]:
         options = self._embeddings_cfg
         encoder = self.cfg.model.encoder
-        model_name = options.get("model_name") or encoder.get("model_name") or self.encoder.model_name
+        model_name = options.get("model_name") or encoder.get("model_name")
+        if model_name is None:  # the weights say it; how images are normalised is no matter of text
+            model_name = {key: self.encoder.description[key] for key in ("model_name", "model_cfg")}
         return model_name, options.get("checkpoint") or encoder.checkpoint
 
     @cached_property
@@ -156,8 +158,8 @@ class AnalysisModel:
             options["vocabulary"] = vocabulary
         if templates is not None:
             options["templates"] = templates
-        encoder = self.cfg.model.encoder
-        return resolve_class_embeddings(options, model_name=encoder.get("model_name"), checkpoint=encoder.checkpoint)
+        model_name, checkpoint = self._text_source
+        return resolve_class_embeddings(options, model_name=model_name, checkpoint=checkpoint)
 
     def class_embeddings(self, vocabulary: str | None = None, templates: str | None = None) -> ClassEmbeddings:
         """Embeddings of the evaluation vocabulary, or of another one with the same prompts.
@@ -225,9 +227,7 @@ class AnalysisModel:
         Returns:
             (B, D, h, w) float32, unit norm at every position, on the model's device.
         """
-        rgb = images[:, [2, 1, 0]].to(self.device, torch.float32) / 255
-        mean, std = (rgb.new_tensor(values).view(3, 1, 1) for values in (self.encoder.mean, self.encoder.std))
-        return self.encoder.dense((rgb - mean) / std)
+        return self.encoder.dense(self.encoder.normalize(images[:, [2, 1, 0]].to(self.device)))
 
     def build_pretrainer(self) -> RegionPretrainer:
         """The config's model, which classifies annotated regions in ``test_step``."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import torch
 from mmengine.config import Config
-from open_clip.transform import image_transform
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -24,12 +24,13 @@ RETRIEVAL_RANKS = (1, 5, 10)
 
 
 class _WholeImages(Dataset):
-    """Images as CLIP models see them: shorter side resized (bicubic), centre cropped, normalised."""
+    """Images as the encoder's weights were trained to see them, by open_clip's own preprocessing."""
 
     def __init__(self, paths: Sequence[str], model: AnalysisModel) -> None:
         self.paths = list(paths)
         encoder = model.encoder
-        self.transform = image_transform(encoder.image_size, is_train=False, mean=encoder.mean, std=encoder.std)
+        preprocessing = PreprocessCfg(**{**encoder.preprocess_cfg, "size": encoder.image_size})
+        self.transform = image_transform_v2(preprocessing, is_train=False)
 
     def __len__(self) -> int:
         return len(self.paths)

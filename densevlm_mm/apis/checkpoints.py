@@ -1,13 +1,12 @@
 """What a checkpoint given to ``tools/test.py`` is, and how an experiment takes it in."""
 
-import pickle
-import zipfile
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 
-from densevlm_mm.models.clip import read_state_dict
+from densevlm_mm.checkpoint_files import read_checkpoint
+from densevlm_mm.models.clip import CheckpointName, locate_checkpoint
+from densevlm_mm.models.clip.checkpoint_layouts import to_open_clip_layout
 
 
 def is_runner_checkpoint(path: str | Path) -> bool:
@@ -15,20 +14,9 @@ def is_runner_checkpoint(path: str | Path) -> bool:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file holds anything but tensors and plain values.
+        ValueError: If it is no checkpoint, or holds anything but tensors and plain values.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no checkpoint {path}.")
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        if any(name.endswith("constants.pkl") for name in archive.namelist()):
-            return False  # TorchScript
-    try:
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} is refused, reading it could run code that it contains: {error}") from error
-    return isinstance(content, dict) and "state_dict" in content and "meta" in content
+    return read_checkpoint(path, verify=False).is_runner_checkpoint
 
 
 def use_checkpoint(cfg: Config, path: str) -> None:
@@ -39,24 +27,27 @@ def use_checkpoint(cfg: Config, path: str) -> None:
 
     Args:
         cfg: The experiment, changed in place.
-        path: The file, or the name of published weights, ``open_clip:<tag>`` or ``hf-hub:<org>/<repository>``.
+        path: The weights, see :class:`CheckpointName`.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file holds encoder weights and the config's model is not built around an encoder.
     """
-    is_name = path.startswith(("open_clip:", "hf-hub:"))
-    if not is_name and is_runner_checkpoint(path):
-        cfg.load_from = path
-        return
+    name = CheckpointName.parse(path)
+    has_text_tower = True
+    if name.kind in ("file", "url"):
+        content = read_checkpoint(locate_checkpoint(None, path), verify=False)
+        if content.is_runner_checkpoint:
+            cfg.load_from = path
+            return
+        weights = to_open_clip_layout(content.content, f"checkpoint {path!r}")
+        has_text_tower = any(not key.startswith(("visual.", "logit_")) for key in weights)
     encoder = cfg.model.get("encoder")
     if encoder is None:
         raise ValueError(
             f"{path} holds encoder weights, not a checkpoint of {cfg.model.type}; train the model first, or test the "
-            "encoder "
-            "with a config from configs/densevlm/."
+            "encoder with a config from configs/densevlm/."
         )
-    has_text_tower = is_name or any(not name.startswith("visual.") for name in read_state_dict(path))
     if not has_text_tower:
         for key in ("class_embeddings", "test_class_embeddings"):
             embeddings = cfg.model.get(key)

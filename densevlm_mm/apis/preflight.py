@@ -9,6 +9,8 @@ from typing import Any, Literal
 from mmengine.config import Config
 
 from densevlm_mm.apis.data_checks import check_data
+from densevlm_mm.checkpoint_files.formats import similar_files
+from densevlm_mm.models.clip import CheckpointName
 from densevlm_mm.models.text import embeddings_command
 
 
@@ -79,9 +81,7 @@ def _weight_paths(node: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _exists(path: str) -> bool:
-    if path == "random" or path.startswith(("open_clip:", "hf-hub:")) or "://" in path:
-        return True
-    return Path(path).exists()
+    return "://" in path or CheckpointName.parse(path).exists()
 
 
 def _facts(known: dict[str, dict], path: Path) -> dict:
@@ -104,7 +104,7 @@ def _message(cfg: Config, missing: dict[str, str]) -> str:
     lines = [f"{cfg.filename} needs {len(missing)} file(s) or folder(s) that do not exist:", ""]
     for path, key in missing.items():
         facts = _facts(known, Path(path)) or _embeddings_facts(cfg, key)
-        lines.append(f"  {path}    ({key})")
+        lines.append(f"  {path}    ({key}){similar_files(Path(path))}")
         lines += [
             f"      {label}: {facts[field]}"
             for label, field in (("what", "what"), ("get it", "source"))

@@ -4,7 +4,7 @@
 ``mmcv.ops`` at module level), and it stays cheap: it imports neither mmcv nor mmdet nor mmseg unless mmcv is compiled.
 """
 
-from densevlm_mm.compat.checkpoint_loading import allow_runner_checkpoints
+from densevlm_mm.compat.checkpoint_loading import allow_runner_checkpoints, install_checkpoint_reader
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu, init_cpu_process_group
 from densevlm_mm.compat.lvis_numpy import patch_lvis, patch_lvis_when_imported
 from densevlm_mm.compat.mmcv_operators import install_mmcv_operators
@@ -24,5 +24,6 @@ def install() -> None:
     """
     install_mmcv_operators()
     allow_runner_checkpoints()
+    install_checkpoint_reader()
     patch_package_lookup()
     patch_lvis_when_imported()

@@ -8,16 +8,12 @@ Needed by: lvis 0.5.3 (the newest release).
 numpy itself stays as it is: only the name ``np`` inside ``lvis.eval`` is replaced, when that module is imported.
 """
 
-import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-_MODULE = "lvis.eval"
+from densevlm_mm.compat.import_hooks import when_imported
 
 
 class _NumpyWithFloat(ModuleType):
@@ -29,25 +25,6 @@ class _NumpyWithFloat(ModuleType):
         return getattr(np, name)
 
 
-class _PatchingLoader(SourceFileLoader):
-    def exec_module(self, module: ModuleType) -> None:
-        super().exec_module(module)
-        _patch(module)
-
-
-class _LvisFinder(MetaPathFinder):
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != _MODULE:
-            return None
-        spec = PathFinder.find_spec(fullname, path)
-        if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
-            return None
-        spec.loader = _PatchingLoader(fullname, spec.origin)
-        return spec
-
-
 def _patch(module: ModuleType) -> None:
     if getattr(module, "np", None) is np and not hasattr(np, "float"):
         vars(module)["np"] = _NumpyWithFloat("numpy")
@@ -55,10 +32,7 @@ def _patch(module: ModuleType) -> None:
 
 def patch_lvis_when_imported() -> None:
     """Mend ``lvis.eval`` as soon as somebody imports it, or now if somebody has."""
-    if _MODULE in sys.modules:
-        _patch(sys.modules[_MODULE])
-    elif not any(isinstance(finder, _LvisFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _LvisFinder())
+    when_imported("lvis.eval", _patch)
 
 
 def patch_lvis() -> None:

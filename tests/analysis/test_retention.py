@@ -3,7 +3,9 @@ import json
 import cv2
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import normalize
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from densevlm_mm.analysis.captions import CaptionedImage
 from densevlm_mm.analysis.retention import (
@@ -62,6 +64,18 @@ def test_whole_images_are_embedded_as_clip_does(make_model, world) -> None:
     images = torch.stack([torch.from_numpy(cv2.imread(path)[..., ::-1].copy()).permute(2, 0, 1) for path in paths])
     expected = normalize(model.encoder((images / 255 - mean) / std), dim=1)
     torch.testing.assert_close(embed_images(model, paths, batch_size=2), expected, atol=1e-5, rtol=0)
+
+
+def test_whole_images_are_prepared_as_the_weights_want_them(make_model, tmp_path) -> None:
+    """SigLIP's images are squashed to a square and normalised with 0.5."""
+    pixels = torch.randint(256, (3, 90, 40), dtype=torch.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), pixels.permute(1, 2, 0).flip(2).numpy())
+    model = make_model()
+    half = (0.5, 0.5, 0.5)
+    model.encoder.preprocess_cfg = {**model.encoder.preprocess_cfg, "resize_mode": "squash", "mean": half, "std": half}
+    squashed = to_pil_image(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+    expected = normalize(model.encoder(pil_to_tensor(squashed)[None] / 127.5 - 1), dim=1)
+    torch.testing.assert_close(embed_images(model, [str(tmp_path / "a.png")]), expected, atol=1e-5, rtol=0)
 
 
 def test_classes_of_images_are_those_of_the_panoptic_file(make_model, world) -> None:

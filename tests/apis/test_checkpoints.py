@@ -68,5 +68,5 @@ def test_a_file_that_would_run_code_is_refused(tmp_path) -> None:
 
     path = tmp_path / "payload.pth"
     torch.save(dict(meta=Payload(), state_dict={}), path)
-    with pytest.raises(ValueError, match=r"payload\.pth is refused"):
+    with pytest.raises(ValueError, match=r"payload\.pth' is refused"):
         is_runner_checkpoint(path)

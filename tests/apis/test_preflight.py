@@ -34,6 +34,19 @@ def test_everything_missing_is_listed_at_once(tmp_path) -> None:
     assert "openaipublic" in message  # where to get it
 
 
+def test_weights_that_moved_are_named(tmp_path) -> None:
+    """TinyScenes' own lie in the package; a user's may lie one folder aside."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "teacher.pt").touch()
+    cfg = experiment(tmp_path)
+    cfg.model.encoder.checkpoint = str(tmp_path / "tiny_scenes_student.safetensors")
+    with pytest.raises(MissingInputsError) as error:
+        check_inputs(cfg, "train")
+    lines = {line.split()[0]: line for line in str(error.value).splitlines() if line.startswith("  /")}
+    assert "tiny_scenes/assets/tiny_scenes_student.safetensors?)" in lines[cfg.model.encoder.checkpoint]
+    assert f"did you mean {tmp_path / 'runs' / 'teacher.pt'}?)" in lines[str(tmp_path / "teacher.pt")]
+
+
 def test_the_longest_known_end_of_a_path_says_what_it_is(tmp_path) -> None:
     """Label maps are in a folder called as that of the images."""
     cfg = experiment(tmp_path)

@@ -9,7 +9,6 @@ Example:
 
 import argparse
 from collections import Counter
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -17,7 +16,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from densevlm_mm.apis import exit_on_user_error, load_experiment
-from densevlm_mm.models.clip.checkpoint_files import read_content
+from densevlm_mm.checkpoint_files import check_finite, find_state_dict, read_checkpoint
+from densevlm_mm.files import atomic_write
 from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.vocabulary import Vocabulary
 
@@ -62,11 +62,12 @@ def main() -> None:
 
         if not args.out.endswith(".pth"):
             raise ValueError(f"{args.out}: a checkpoint's name ends in .pth.")
-        content = read_content(Path(args.published))
-        published = content.get("state_dict", content)
+        source = f"checkpoint {args.published!r}"
+        published = find_state_dict(read_checkpoint(args.published).content, source)
+        check_finite(published, source)
         conversion = convert_fvit(published, build_empty(load_experiment(args.config)), args.published)
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        torch.save(dict(state_dict=conversion.state_dict, meta={}), args.out)
+        with atomic_write(args.out) as partial:
+            torch.save(dict(state_dict=conversion.state_dict, meta={}), partial)
     print(f"wrote {args.out}: {len(conversion.state_dict)} tensors")
     for reason, count in Counter(conversion.dropped.values()).items():
         names = [name for name, why in conversion.dropped.items() if why == reason]

@@ -11,13 +11,13 @@ Examples:
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 
 from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.clip import build_clip, load_visual
+from densevlm_mm.files import atomic_write
+from densevlm_mm.models.clip import ModelName, build_clip, load_visual
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +25,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="CLIP release, exported encoder, or checkpoint of tools/train.py")
     parser.add_argument("out", help="file to write, ending in .pth")
-    parser.add_argument("--model", help="open_clip name; default: the one that an exported file holds")
+    parser.add_argument(
+        "--model", help="open_clip name, or a .json file with its config; default: what an exported file says of itself"
+    )
     parser.add_argument("--text-from", metavar="FILE", help="CLIP weights with the text tower; default: CHECKPOINT")
     parser.add_argument(
         "--encoder-blocks", type=int, metavar="N", help="blocks of the image encoder; default: three quarters (SAN)"
@@ -36,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 def convert(
     checkpoint: str,
     out: str,
-    model: str | dict | None = None,
+    model: ModelName | None = None,
     text_from: str | None = None,
     encoder_blocks: int | None = None,
 ) -> int:
@@ -45,7 +47,8 @@ def convert(
     Args:
         checkpoint: Weights with the image tower.
         out: File to write.
-        model: open_clip name or config of the architecture; None takes it from an exported file.
+        model: The architecture by any of its names, see :func:`resolve_architecture`; None takes it from an exported
+            file.
         text_from: Weights with the text tower; None: ``checkpoint``.
         encoder_blocks: Blocks that go to the image encoder; None: three quarters.
 
@@ -61,20 +64,16 @@ def convert(
     if Path(out).suffix != ".pth":
         raise ValueError(f"mmseg's checkpoints are .pth files, got {out!r}")
     visual = load_visual(model, checkpoint)
-    clip = build_clip(model or visual.model_name, text_from or checkpoint)
+    architecture = {"model_name": visual.model_name, "model_cfg": visual.model_cfg}
+    clip = build_clip(architecture, text_from or checkpoint)
     state_dict = {key: value for key, value in clip.state_dict().items() if not key.startswith("visual.")}
     state_dict |= {f"visual.{key}": value for key, value in visual.state_dict().items()}
     if encoder_blocks is None:
         num_blocks = len({key.split(".")[3] for key in state_dict if key.startswith("visual.transformer.resblocks.")})
         encoder_blocks = num_blocks * 3 // 4
     converted = to_mmseg_layout(state_dict, encoder_blocks)
-    partial = Path(out).with_name(f".{Path(out).name}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with atomic_write(out) as partial:
         torch.save(converted, partial)
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
     return encoder_blocks
 
 

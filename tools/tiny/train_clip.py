@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from densevlm_mm.models.clip import build_clip, build_tokenizer, export_open_clip
+from densevlm_mm.models.clip import build_clip, build_tokenizer, export_open_clip, resolve_architecture
 from densevlm_mm.tiny_scenes import CLASS_NAMES, THING_NAMES, LoadedSplit, load_tiny_scenes
 from densevlm_mm.tiny_scenes.captions import compose_caption, mentioned_classes
 from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
@@ -145,7 +145,7 @@ def _optimizers(model: nn.Module) -> list[torch.optim.Optimizer]:
 def save(model: nn.Module, model_name: str, path: Path) -> None:
     """Write bfloat16 weights in open_clip's layout, with the metadata that the package's loader reads."""
     weights = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in model.state_dict().items()}
-    export_open_clip(path, weights, model_name, open_clip.get_model_config(model_name))
+    export_open_clip(path, weights, resolve_architecture(model_name))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
 from densevlm_mm.engine.hooks.evaluation_record import EvaluationRecordHook
 from densevlm_mm.engine.hooks.image_teacher import ImageTeacherHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
+from densevlm_mm.engine.hooks.normalization_check import NormalizationCheckHook
 from densevlm_mm.engine.hooks.output_names import OutputNameHook
 from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
@@ -25,6 +26,7 @@ __all__ = [
     "EvaluationRecordHook",
     "ImageTeacherHook",
     "IterationSeedHook",
+    "NormalizationCheckHook",
     "OutputNameHook",
     "RegionLabelHook",
     "RegionRetrievalHook",

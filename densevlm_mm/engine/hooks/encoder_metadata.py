@@ -1,10 +1,12 @@
 """What a checkpoint says about its encoder."""
 
-import json
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from densevlm_mm.models.clip import CheckpointName, resolve_architecture
+from densevlm_mm.models.clip.export import describe
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.registry import HOOKS
 
@@ -13,18 +15,17 @@ from densevlm_mm.registry import HOOKS
 class EncoderMetadataHook(Hook):
     """Store the encoder's architecture and the origin of its weights in every checkpoint, as plain strings.
 
-    The config text that mmengine stores is Python code, which reading a checkpoint must not run;
-    ``tools/export_encoder.py`` reads this entry, ``checkpoint['encoder']``, instead: ``model_name``, ``model_cfg``
-    (JSON) and ``checkpoint`` (path).
+    The config text that mmengine stores is Python code, which reading a checkpoint must not run. This entry,
+    ``checkpoint['encoder']``, is what :class:`DenseImageEncoder` and ``tools/export_encoder.py`` read instead:
+    ``model_name``; ``model_cfg`` and ``preprocess_cfg`` (JSON, open_clip's); ``checkpoint``, the weights that training
+    started from, as the config names them, without folders of this machine.
     """
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Add the entry."""
         encoders = [module for module in runner.model.modules() if isinstance(module, DenseImageEncoder)]
-        if encoders:
-            encoder = encoders[0]
-            checkpoint["encoder"] = dict(
-                model_name=encoder.model_name,
-                model_cfg=json.dumps(encoder.model_cfg),
-                checkpoint=str(encoder.checkpoint or ""),
-            )
+        if not encoders or not encoders[0].model_cfg:
+            return
+        encoder = encoders[0]
+        origin = CheckpointName.parse(encoder.checkpoint).portable() if encoder.checkpoint else ""
+        checkpoint["encoder"] = {**describe(resolve_architecture(encoder.description)), "checkpoint": origin}

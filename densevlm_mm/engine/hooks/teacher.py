@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from densevlm_mm.engine.hooks.target import TargetHook
+from densevlm_mm.models.clip.image_normalization import normalize_images
 from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
 
@@ -71,8 +72,6 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
                 f"{type(self.teacher).__name__} has no {missing[0]!r}: see docs/extending.md."
             )
         self.autocast_dtype = self._autocast_dtype(runner)
-        self.mean = 255 * torch.tensor(self.teacher.mean, device=self.device).view(3, 1, 1)
-        self.std = 255 * torch.tensor(self.teacher.std, device=self.device).view(3, 1, 1)
 
     def after_train(self, runner: Runner) -> None:
         """Free the teacher."""
@@ -103,7 +102,7 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
 
     def normalize(self, images: Tensor) -> Tensor:
         """Normalise RGB images in 0-255 as the teacher was trained."""
-        return (images - self.mean) / self.std
+        return normalize_images(images, self.teacher.mean, self.teacher.std)
 
     @abstractmethod
     def write_targets(self, images: Tensor, data_samples: Sequence[RegionDataSample]) -> None:

@@ -1,4 +1,6 @@
-"""Ensemble of the trained and the initial weights (Sec. 4.1)."""
+"""Ensemble of the trained and the initial weights."""
+
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -14,39 +16,73 @@ from densevlm_mm.registry import HOOKS
 class WeightEnsembleHook(Hook):
     """Evaluate ``alpha * trained + (1 - alpha) * initial`` weights; train, save and resume the raw ones.
 
+    The published training script evaluates so, with 0.9; the paper does not mention it.
+
     Checkpoints keep the raw weights in ``state_dict`` and alpha with the initial weights in ``weight_ensemble``; so a
-    checkpoint alone is enough to resume exactly, to evaluate and to export.
+    checkpoint alone is enough to resume exactly, to evaluate and to export. Whatever reads one uses the alpha in it:
+    another one in the config counts for trainings that start anew. What is evaluated is logged.
 
     Args:
-        alpha: Weight of the trained parameters, in [0, 1]; the paper uses 0.9, 1 switches the ensemble off.
+        alpha: Weight of the trained parameters, in [0, 1]; 1 switches the ensemble off.
+        test_alpha: Evaluate with this one instead, whatever a checkpoint says. It is stored in no checkpoint.
+
+    Attributes:
+        initial: Names to the weights that training started from; None if they are unknown.
 
     Raises:
         ValueError: If alpha is outside [0, 1].
     """
 
-    def __init__(self, alpha: float = 0.9) -> None:
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be in [0, 1], got {alpha}; the paper uses 0.9.")
+    def __init__(self, alpha: float = 0.9, test_alpha: float | None = None) -> None:
+        for name, value in (("alpha", alpha), ("test_alpha", test_alpha)):
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}; the published script uses 0.9.")
         self.alpha = alpha
+        self.test_alpha = test_alpha
         self.initial: dict[str, Tensor] | None = None
+        self._stored_alpha: float | None = None
         self._raw: dict[str, Tensor] = {}
+        self._logged = ""
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take the initial weights from the checkpoint."""
-        self.initial = checkpoint.get("weight_ensemble", {}).get("initial_state_dict")
+    @property
+    def trained_alpha(self) -> float:
+        """The alpha of the weights at hand: that of the checkpoint that they come from, else the config's."""
+        return self.alpha if self._stored_alpha is None else self._stored_alpha
+
+    @property
+    def applied_alpha(self) -> float | None:
+        """The alpha that evaluation uses; None if the initial weights are unknown, so that there is no ensemble."""
+        if self.initial is None:
+            return None
+        return self.trained_alpha if self.test_alpha is None else self.test_alpha
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Take alpha and the initial weights from the checkpoint.
+
+        Raises:
+            ValueError: If its ensemble is incomplete.
+        """
+        ensemble = checkpoint.get("weight_ensemble")
+        if ensemble is None:
+            self.initial = self._stored_alpha = None
+            return
+        if ensemble.get("initial_state_dict") is None or ensemble.get("alpha") is None:
+            raise ValueError("the checkpoint's 'weight_ensemble' lacks 'alpha' or 'initial_state_dict'")
+        self.initial, self._stored_alpha = ensemble["initial_state_dict"], float(ensemble["alpha"])
 
     def before_train(self, runner: Runner) -> None:
         """Remember where training starts, unless a resumed checkpoint has said so."""
         if self.initial is None or not runner._resume:
             self.initial = {name: value.cpu() for name, value in _weights(runner.model).items()}
+            self._stored_alpha = None
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Store alpha and the initial weights beside the raw ones."""
-        checkpoint["weight_ensemble"] = dict(alpha=self.alpha, initial_state_dict=self.initial)
+        checkpoint["weight_ensemble"] = dict(alpha=self.trained_alpha, initial_state_dict=self.initial)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Put the ensemble into the model."""
-        self._apply(runner)
+        self._apply(runner, "this run")
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Put the raw weights back, bit for bit."""
@@ -54,23 +90,37 @@ class WeightEnsembleHook(Hook):
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Put the ensemble into the model."""
-        self._apply(runner)
+        self._apply(runner, str(runner._load_from or "this run"))
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Put the raw weights back, bit for bit."""
         self._restore(runner)
 
-    def _apply(self, runner: Runner) -> None:
-        if self.initial is None:
-            print_log(
-                f"No initial weights are known: weights are evaluated as they are, not with alpha={self.alpha}.",
-                "current",
-            )
+    def _apply(self, runner: Runner, source: str) -> None:
+        alpha, initial = self.applied_alpha, self.initial
+        self._log(alpha, source)
+        if alpha is None or initial is None:
             return
         self._raw = _weights(runner.model)
         # lerp is exact where nothing changed and for alpha 0 and 1.
-        ensemble = {name: torch.lerp(self.initial[name].to(raw), raw, self.alpha) for name, raw in self._raw.items()}
+        ensemble = {name: torch.lerp(initial[name].to(raw), raw, alpha) for name, raw in self._raw.items()}
         unwrap_model(runner.model).load_state_dict(ensemble, strict=False)
+
+    def _log(self, alpha: float | None, source: str) -> None:
+        """Say once what is evaluated: validation comes every epoch."""
+        if alpha is None:
+            message = (
+                f"weight ensemble: none, {source} does not hold the initial weights: evaluating weights as they are"
+            )
+        else:
+            message = f"weight ensemble: evaluating {alpha:g} * trained + {1 - alpha:g} * initial weights of {source}"
+            if alpha != self.trained_alpha:
+                message += f" (asked for by test_alpha; its own alpha is {self.trained_alpha:g})"
+            elif alpha != self.alpha:
+                message += f" (its own alpha; the config's, {self.alpha:g}, is for trainings that start anew)"
+        if message != self._logged:
+            print_log(message, "current")
+        self._logged = message
 
     def _restore(self, runner: Runner) -> None:
         unwrap_model(runner.model).load_state_dict(self._raw, strict=False)

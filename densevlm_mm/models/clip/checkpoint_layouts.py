@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+from densevlm_mm.checkpoint_files import find_state_dict
+
 _PREFIXES = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
-# Constant buffers that older releases stored; they are rebuilt from the architecture.
-_CONSTANT_BUFFERS = re.compile(r"(text\.)?attn_mask|text\.transformer\.embeddings\.position_ids")
+# Constants that older releases stored, and the three integers of OpenAI's archives: the architecture tells them.
+_CONSTANTS = re.compile(
+    r"(text\.)?attn_mask|text\.transformer\.embeddings\.position_ids|input_resolution|context_length|vocab_size"
+)
 # Original EVA-CLIP names -> timm's (the same table as timm's checkpoint filter, which needs a model and would resize
 # position embeddings of a wrong architecture silently).
 _EVA_NAMES = (
@@ -28,29 +32,31 @@ _EVA_NAMES = (
 _TEXT_PREFIXES = ("text_projection", "positional_embedding", "token_embedding", "transformer.", "ln_final")
 
 
-def to_open_clip_layout(content: Any, source: str) -> dict[str, Tensor]:
+def to_open_clip_layout(content: Any, source: str, alpha: float | None = None) -> dict[str, Tensor]:
     """Extract a state dict in open_clip's layout from whatever a checkpoint file holds.
 
     Args:
-        content: the file's content: a state dict, or a training checkpoint around one (CLIPSelf, DenseVLM, open_clip,
+        content: The file's content: a state dict, or a training checkpoint around one (CLIPSelf, DenseVLM, open_clip,
             our own runner checkpoints, whose ``weight_ensemble`` is applied).
-        source: the file, for error messages.
+        source: The file, for messages.
+        alpha: Weight of the trained parameters in the ensemble; None takes the checkpoint's own.
 
     Raises:
-        ValueError: if no state dict, or no image tower, is found.
+        ValueError: If no state dict, or no image tower, is found, or the ensemble does not fit.
     """
     wrapper = content if isinstance(content, Mapping) else {}
     state_dict = _unwrap(content, source)
     runner_prefix = _runner_prefix(state_dict)
     if runner_prefix:
-        state_dict = _apply_weight_ensemble(state_dict, wrapper.get("weight_ensemble"), source)
+        state_dict = _apply_weight_ensemble(state_dict, wrapper.get("weight_ensemble"), source, alpha)
         # The rest of a runner checkpoint belongs to other parts of the model (heads, preprocessors).
         state_dict = {k[len(runner_prefix) :]: v for k, v in state_dict.items() if k.startswith(runner_prefix)}
-    state_dict = {k: v for k, v in state_dict.items() if not _CONSTANT_BUFFERS.fullmatch(k)}
+    state_dict = {k: v for k, v in state_dict.items() if not _CONSTANTS.fullmatch(k)}
     if not any(key.startswith("visual.") for key in state_dict):
         keys = ", ".join(list(state_dict)[:4])
         raise ValueError(
             f"{source}: no key starts with 'visual.' (an image tower in open_clip layout); found {keys}, ..."
+            f"{_likely_content(state_dict)}"
         )
     return _rename_eva(state_dict) if _is_original_eva(state_dict) else state_dict
 
@@ -63,21 +69,18 @@ def with_text_layout(state_dict: dict[str, Tensor], custom_text: bool) -> dict[s
 
 
 def _unwrap(content: Any, source: str) -> dict[str, Tensor]:
-    while isinstance(content, Mapping) and not _is_state_dict(content):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            raise ValueError(f"{source}: no state dict found; its entries are {sorted(map(str, content))[:8]}")
-        content = inner
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{source}: holds a {type(content).__name__} instead of a dict of tensors")
-    state_dict = dict(content)
+    state_dict = find_state_dict(content, source)
     while prefix := next((p for p in _PREFIXES if all(key.startswith(p) for key in state_dict)), None):
         state_dict = {key.removeprefix(prefix): value for key, value in state_dict.items()}
     return state_dict
 
 
-def _is_state_dict(content: Mapping) -> bool:
-    return bool(content) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
+def _likely_content(state_dict: Mapping[str, Tensor]) -> str:
+    if any(key.startswith("vision_model.") for key in state_dict):
+        return " It is in the layout of Hugging Face's transformers: give the release for open_clip"
+    if any(key.startswith(("text.", *_TEXT_PREFIXES)) for key in state_dict):
+        return " It is a text tower alone: give the CLIP that it belongs to"
+    return " It belongs to another kind of model"
 
 
 def _runner_prefix(state_dict: dict[str, Tensor]) -> str:
@@ -87,13 +90,20 @@ def _runner_prefix(state_dict: dict[str, Tensor]) -> str:
     return next((match.group(1) for match in matches if match), "")
 
 
-def _apply_weight_ensemble(state_dict: dict[str, Tensor], ensemble: Any, source: str) -> dict[str, Tensor]:
-    """Return ``alpha * w + (1 - alpha) * w_init`` where initial weights are given (DenseVLM's weight ensemble)."""
+def _apply_weight_ensemble(
+    state_dict: dict[str, Tensor], ensemble: Any, source: str, alpha: float | None
+) -> dict[str, Tensor]:
+    """Return ``alpha * w + (1 - alpha) * w_init`` where initial weights are given."""
     if ensemble is None:
         return state_dict
-    alpha, initial = float(ensemble["alpha"]), ensemble["initial_state_dict"]
+    if not isinstance(ensemble, Mapping) or not {"alpha", "initial_state_dict"} <= ensemble.keys():
+        raise ValueError(f"{source}: 'weight_ensemble' lacks 'alpha' or 'initial_state_dict'")
+    own = float(ensemble["alpha"])
+    asked_for = "" if alpha in (None, own) else f" (asked for, the checkpoint says {own:g})"
+    alpha = own if alpha is None else alpha
+    print_log(f"{source}: weight ensemble, {alpha:g} * trained + {1 - alpha:g} * initial weights{asked_for}", "current")
     blended = dict(state_dict)
-    for key, start in initial.items():
+    for key, start in ensemble["initial_state_dict"].items():
         key = key.removeprefix("module.")
         if key not in state_dict or state_dict[key].shape != start.shape:
             raise ValueError(f"{source}: 'weight_ensemble' holds {key!r}, which does not fit the weights beside it")

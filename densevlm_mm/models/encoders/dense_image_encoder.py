@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from mmengine.model import BaseModule
-from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import Tensor, nn
 
+from densevlm_mm.models.clip.architecture import ModelName, preprocess_tuples, resolve_architecture
+from densevlm_mm.models.clip.image_normalization import normalize_images
 from densevlm_mm.models.clip.loading import load_visual
 from densevlm_mm.models.encoders.freezing import freeze, keep_in_eval
 from densevlm_mm.models.encoders.towers import TransformerTower, adapter_for
@@ -30,8 +32,10 @@ class DenseImageEncoder(BaseModule):
         torch.Size([1, 512, 32, 24])
 
     Args:
-        model_name: open_clip name or config dict; None takes it from ``clip_model`` or from an exported file.
-        checkpoint: path, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or 'random'.
+        model_name: the architecture by any of its names, see :func:`densevlm_mm.models.clip.resolve_model`; None takes
+            it from ``clip_model``, or from a checkpoint that says it.
+        checkpoint: the weights: path, folder in hub layout, URL, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or
+            'random'.
         trainable: 'none' (nothing is recorded for autograd), 'blocks', 'query_value' or 'all', see
             :func:`densevlm_mm.models.encoders.freezing.freeze`.
         image_size: input size in pixels, side or (height, width), that this encoder is meant to be used with; only
@@ -41,6 +45,8 @@ class DenseImageEncoder(BaseModule):
         unlocked_groups: with ``trainable='blocks'``, how many of the last blocks train.
         grad_checkpointing: recompute blocks in the backward pass to save memory.
         dense_residual: what the last block's value path is added to: 'token' (DenseVLM) or 'cls' (CAT-Seg).
+        train_pool_positions: with ``trainable='blocks'``, train the position embedding of a ResNet's pooling attention
+            too, as the published program does; it stays frozen here, like all position embeddings.
         trust: unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
         init_cfg: must be None; it is part of mmengine's interface.
 
@@ -51,8 +57,8 @@ class DenseImageEncoder(BaseModule):
         stride: pixels per position of the dense map.
         num_blocks: number of blocks, or of stages for ResNet and ConvNeXt.
         image_size: side in pixels, or (height, width) if not square.
-        mean: per channel, RGB, 0-1 scale.
-        std: per channel, RGB, 0-1 scale.
+        preprocess_cfg: open_clip's, of the weights: ``size``, ``mode``, ``mean``, ``std``, ``interpolation``,
+            ``resize_mode``, ``fill_color``.
         model_name: open_clip name, 'custom' without one.
         model_cfg: open_clip config; empty if unknown.
 
@@ -64,7 +70,7 @@ class DenseImageEncoder(BaseModule):
 
     def __init__(
         self,
-        model_name: str | dict[str, Any] | None = None,
+        model_name: ModelName | None = None,
         checkpoint: str | None = None,
         trainable: str = "none",
         image_size: int | tuple[int, int] | None = None,
@@ -72,6 +78,7 @@ class DenseImageEncoder(BaseModule):
         unlocked_groups: int | None = None,
         grad_checkpointing: bool = False,
         dense_residual: str = "token",
+        train_pool_positions: bool = False,
         trust: bool = False,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -85,7 +92,7 @@ class DenseImageEncoder(BaseModule):
         source = clip_model if clip_model is not None else load_visual(model_name, checkpoint, trust=trust)
         self.visual: nn.Module = clip_model.visual if clip_model is not None else source  # type: ignore[assignment]
         self.model_name, self.model_cfg = self._describe(source, model_name)
-        self.mean, self.std = self._normalisation(self.visual)
+        self.preprocess_cfg = self._preprocessing(self.visual)
         self.checkpoint = checkpoint
         self.trainable = trainable
         self._tower = adapter_for(self.visual)
@@ -94,20 +101,37 @@ class DenseImageEncoder(BaseModule):
         self.embed_dim, self.width = self._tower.embed_dim, self._tower.width
         self.stride, self.num_blocks = self._tower.stride, self._tower.num_blocks
         self.image_size = self._reported_size(image_size)
-        freeze(self._tower, trainable, unlocked_groups)
+        freeze(self._tower, trainable, unlocked_groups, train_pool_positions)
         self.train(self.training)
 
     @staticmethod
-    def _describe(source: nn.Module, model_name: str | dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
-        name = getattr(source, "model_name", None) or (model_name if isinstance(model_name, str) else "custom")
-        cfg = getattr(source, "model_cfg", None) or (model_name if isinstance(model_name, dict) else {})
+    def _describe(source: nn.Module, model_name: ModelName | None) -> tuple[str, dict[str, Any]]:
+        named = None if model_name is None else resolve_architecture(model_name)
+        name = getattr(source, "model_name", None) or (named.name if named else "custom")
+        cfg = getattr(source, "model_cfg", None) or (named.cfg if named else {})
         return name, cfg
 
     @staticmethod
-    def _normalisation(visual: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        mean = getattr(visual, "image_mean", None) or OPENAI_DATASET_MEAN
-        std = getattr(visual, "image_std", None) or OPENAI_DATASET_STD
-        return tuple(mean), tuple(std)
+    def _preprocessing(visual: nn.Module) -> dict[str, Any]:
+        stated = getattr(visual, "preprocess_cfg", None) or {
+            key: getattr(visual, f"image_{key}", None) for key in ("mean", "std", "size")
+        }
+        return merge_preprocess_dict(PreprocessCfg(), preprocess_tuples(stated))
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each RGB channel, 0-1 scale."""
+        return self.preprocess_cfg["mean"]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each RGB channel, 0-1 scale."""
+        return self.preprocess_cfg["std"]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """``{'model_name', 'model_cfg', 'preprocess_cfg'}``, as :func:`resolve_architecture` takes it."""
+        return {"model_name": self.model_name, "model_cfg": self.model_cfg, "preprocess_cfg": self.preprocess_cfg}
 
     def _set_dense_residual(self, dense_residual: str) -> None:
         if dense_residual not in ("token", "cls"):
@@ -151,6 +175,21 @@ class DenseImageEncoder(BaseModule):
         if not indices or not all(0 <= index < self.num_blocks for index in indices):
             raise ValueError(f"out_indices must name blocks 0..{self.num_blocks - 1}, got {tuple(out_indices)}")
         return indices
+
+    def normalize(self, images: Tensor, max_value: float = 255) -> Tensor:
+        """Normalise images as the encoder's weights were trained with, see :func:`normalize_images`.
+
+        Args:
+            images: RGB (..., 3, H, W), any dtype, from 0 to ``max_value``.
+            max_value: white: 255 as images are read, 1 for those of ``torchvision.transforms.ToTensor``.
+
+        Returns:
+            ``(images / max_value - mean) / std``, float32.
+
+        Raises:
+            ValueError: if there are not three channels.
+        """
+        return normalize_images(images, self.mean, self.std, max_value)
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed whole images, by the tower's ordinary attention and pooling.

@@ -8,7 +8,9 @@ from densevlm_mm.models.encoders.towers import Tower
 MODES = ("none", "blocks", "query_value", "all")
 
 
-def freeze(tower: Tower, trainable: str, unlocked_groups: int | None = None) -> None:
+def freeze(
+    tower: Tower, trainable: str, unlocked_groups: int | None = None, train_pool_positions: bool = False
+) -> None:
     """Set ``requires_grad`` of a tower's parameters.
 
     'none' freezes everything. 'blocks' trains transformer blocks (convolutional towers: stages) and nothing else:
@@ -21,9 +23,10 @@ def freeze(tower: Tower, trainable: str, unlocked_groups: int | None = None) -> 
         tower: the adapter.
         trainable: one of 'none', 'blocks', 'query_value', 'all'.
         unlocked_groups: with 'blocks', train only the last so many blocks; None trains all.
+        train_pool_positions: with 'blocks', train the position embedding of a ResNet's pooling attention too.
 
     Raises:
-        ValueError: for an unknown mode, an impossible number of groups, or a tower without query and value.
+        ValueError: for an unknown mode, an impossible number of groups, or a tower without what is asked for.
     """
     if trainable not in MODES:
         raise ValueError(f"trainable must be one of {MODES}, got {trainable!r}")
@@ -31,6 +34,8 @@ def freeze(tower: Tower, trainable: str, unlocked_groups: int | None = None) -> 
         raise ValueError(f"unlocked_groups={unlocked_groups} needs trainable='blocks', got trainable={trainable!r}")
     if unlocked_groups is not None and not 1 <= unlocked_groups <= tower.num_blocks:
         raise ValueError(f"unlocked_groups must be in 1..{tower.num_blocks}, got {unlocked_groups}")
+    if train_pool_positions and trainable != "blocks":
+        raise ValueError(f"train_pool_positions=True needs trainable='blocks', got trainable={trainable!r}")
     if trainable == "none":
         tower.visual.requires_grad_(False)
         return
@@ -48,6 +53,8 @@ def freeze(tower: Tower, trainable: str, unlocked_groups: int | None = None) -> 
     for module in modules:
         for parameter in module.parameters():
             parameter.requires_grad_(parameter not in frozen)
+    for parameter in tower.pool_positions() if train_pool_positions else ():
+        parameter.requires_grad_(True)
 
 
 def keep_in_eval(visual: nn.Module, mode: bool) -> None:

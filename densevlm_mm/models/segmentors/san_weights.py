@@ -10,7 +10,7 @@ from mmseg.models.text_encoder.clip_text_encoder import QuickGELU
 from open_clip.transformer import VisionTransformer as OpenClipVisionTransformer
 from torch import Tensor, nn
 
-from densevlm_mm.models.clip import load_visual
+from densevlm_mm.models.clip import ModelName, load_visual
 from densevlm_mm.models.clip.loading import load_strictly
 
 IMAGE_ENCODER = "image_encoder."
@@ -104,7 +104,7 @@ def _block_name(block: re.Match[str], num_encoder_blocks: int) -> str:
 def load_clip_image_tower(
     image_encoder: VisionTransformer,
     recognition: RecWithAttnbias,
-    model_name: str | dict[str, Any] | None,
+    model_name: ModelName | None,
     checkpoint: str,
     trust: bool = False,
 ) -> None:
@@ -113,8 +113,8 @@ def load_clip_image_tower(
     Args:
         image_encoder: The first blocks.
         recognition: The remaining blocks, final norm and projection.
-        model_name: open_clip name or config; None takes it from an exported file.
-        checkpoint: As :class:`DenseImageEncoder` takes it: a release, an exported encoder, or a checkpoint of
+        model_name: As :func:`resolve_model` takes it.
+        checkpoint: As :func:`resolve_model` takes it: a release, an exported encoder, or a checkpoint of
             ``tools/train.py``; 'random' for random weights.
         trust: See :func:`read_state_dict`.
 
@@ -122,7 +122,8 @@ def load_clip_image_tower(
         FileNotFoundError: If there is no such file.
         ValueError: If the file does not hold this architecture, or mmseg's parts are configured for another one.
     """
-    visual = load_visual(model_name, checkpoint, trust=trust)
+    visual: Any = load_visual(model_name, checkpoint, trust=trust)
+    image_encoder.preprocess_cfg = visual.preprocess_cfg
     _check_architecture(visual, image_encoder, recognition)
     state_dict = {f"visual.{key}": value for key, value in visual.state_dict().items()}
     converted = to_mmseg_layout(state_dict, len(image_encoder.layers))

@@ -284,7 +284,7 @@ def _checkpoint_file(model_name: str | dict, checkpoint: str | Path | None) -> P
     """The local file behind a path, an open_clip tag or a hub id; None for random weights."""
     if checkpoint is None or str(checkpoint) == "random":
         return None
-    from densevlm_mm.models.clip.loading import locate_checkpoint  # imports open_clip and timm: seconds
+    from densevlm_mm.models.clip import locate_checkpoint  # imports open_clip and timm: seconds
 
     path = locate_checkpoint(model_name, str(checkpoint))
     return path if path.is_file() else None

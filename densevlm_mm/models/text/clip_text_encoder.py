@@ -68,7 +68,7 @@ class ClipTextEncoder(BaseModule):
         clip: Any = build_clip(model_name, checkpoint, trust=trust)
         self.model_name: str = clip.model_name
         self.embed_dim = int(clip.model_cfg["embed_dim"])
-        self._tokenizer = build_tokenizer(clip.model_cfg if clip.model_name == "custom" else clip.model_name)
+        self._tokenizer = build_tokenizer({"model_name": clip.model_name, "model_cfg": clip.model_cfg})
         clip.visual = nn.Identity()
         self.clip = clip
         self.trainable = trainable

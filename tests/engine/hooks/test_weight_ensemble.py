@@ -5,11 +5,12 @@ from densevlm_mm.engine.hooks import WeightEnsembleHook
 
 
 class StubRunner:
-    """The two attributes of a runner that the hook reads."""
+    """The three attributes of a runner that the hook reads."""
 
     def __init__(self, model: torch.nn.Module, resume: bool = False) -> None:
         self.model = model
         self._resume = resume
+        self._load_from = "work/iter_3.pth"
 
 
 def trained_runner(hook: WeightEnsembleHook) -> tuple[StubRunner, torch.Tensor, torch.Tensor]:
@@ -68,6 +69,74 @@ def test_training_from_a_checkpoint_starts_a_new_ensemble() -> None:
     assert torch.equal(fresh.initial["weight"], raw)
 
 
-def test_wrong_alpha_is_named() -> None:
-    with pytest.raises(ValueError, match=r"1\.5"):
-        WeightEnsembleHook(alpha=1.5)
+@pytest.mark.parametrize("resume", [True, False])
+def test_the_checkpoints_alpha_counts_and_stays(resume: bool, capture_log) -> None:
+    """Test, resume and export of one file agree, whatever a config says meanwhile."""
+    runner, initial, raw = trained_runner(WeightEnsembleHook(0.75))
+    checkpoint: dict = dict(weight_ensemble=dict(alpha=0.75, initial_state_dict=dict(weight=initial)))
+    runner.model.bias = None
+    hook = WeightEnsembleHook(alpha=0.5)
+    hook.after_load_checkpoint(runner, checkpoint)
+    runner._resume = resume
+    if resume:
+        hook.before_train(runner)
+    assert hook.applied_alpha == 0.75
+    hook.before_test_epoch(runner)
+    torch.testing.assert_close(runner.model.weight.detach(), 0.75 * raw + 0.25 * initial)
+    hook.after_test_epoch(runner)
+    saved: dict = {}
+    hook.before_save_checkpoint(runner, saved)
+    assert saved["weight_ensemble"]["alpha"] == 0.75
+    assert capture_log() == [
+        "weight ensemble: evaluating 0.75 * trained + 0.25 * initial weights of work/iter_3.pth (its own alpha; the "
+        "config's, 0.5, is for trainings that start anew)"
+    ]
+
+
+def test_another_alpha_is_an_explicit_choice(capture_log) -> None:
+    runner, initial, raw = trained_runner(WeightEnsembleHook(0.75))
+    runner.model.bias = None
+    hook = WeightEnsembleHook(alpha=0.75, test_alpha=0.5)
+    hook.after_load_checkpoint(runner, dict(weight_ensemble=dict(alpha=0.75, initial_state_dict=dict(weight=initial))))
+    for _ in range(2):
+        hook.before_test_epoch(runner)
+        torch.testing.assert_close(runner.model.weight.detach(), 0.5 * raw + 0.5 * initial)
+        hook.after_test_epoch(runner)
+    saved: dict = {}
+    hook.before_save_checkpoint(runner, saved)
+    assert saved["weight_ensemble"]["alpha"] == 0.75
+    assert capture_log() == [  # once
+        "weight ensemble: evaluating 0.5 * trained + 0.5 * initial weights of work/iter_3.pth (asked for by "
+        "test_alpha; its own alpha is 0.75)"
+    ]
+
+
+def test_a_training_that_starts_anew_has_the_configs_alpha() -> None:
+    runner, initial, _ = trained_runner(WeightEnsembleHook(0.75))
+    hook = WeightEnsembleHook(alpha=0.5)
+    hook.after_load_checkpoint(runner, dict(weight_ensemble=dict(alpha=0.75, initial_state_dict=dict(weight=initial))))
+    hook.before_train(runner)
+    assert hook.applied_alpha == hook.trained_alpha == 0.5
+
+
+def test_weights_without_a_start_are_evaluated_as_they_are(capture_log) -> None:
+    runner = StubRunner(torch.nn.Linear(3, 2))
+    hook, before = WeightEnsembleHook(), runner.model.weight.detach().clone()
+    hook.after_load_checkpoint(runner, dict(state_dict={}))
+    assert hook.applied_alpha is None
+    hook.before_test_epoch(runner)
+    hook.after_test_epoch(runner)
+    assert torch.equal(runner.model.weight, before)
+    assert "weight ensemble: none" in capture_log()[0]
+
+
+@pytest.mark.parametrize("ensemble", [dict(alpha=0.9), dict(initial_state_dict={}), dict(alpha=None)])
+def test_half_an_ensemble_is_refused(ensemble: dict) -> None:
+    with pytest.raises(ValueError, match="lacks 'alpha' or 'initial_state_dict'"):
+        WeightEnsembleHook().after_load_checkpoint(StubRunner(torch.nn.Linear(3, 2)), dict(weight_ensemble=ensemble))
+
+
+@pytest.mark.parametrize("name", ["alpha", "test_alpha"])
+def test_wrong_alpha_is_named(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\], got 1\.5"):
+        WeightEnsembleHook(**{name: 1.5})

@@ -1,17 +1,20 @@
 import json
 
+import open_clip
 import pytest
 import torch
 
-from densevlm_mm.models.clip.architecture import resolve_architecture
+from densevlm_mm.models.clip.architecture import agreed_preprocessing, canonical_name, resolve_architecture, same_model
 
 
 def test_normalisation_follows_the_published_tags():
     assert resolve_architecture("ViT-B-16-SigLIP").mean == (0.5, 0.5, 0.5)
-    openai = (0.48145466, 0.4578275, 0.40821073)
-    assert resolve_architecture("EVA02-B-16").mean == openai
-    # OpenCLIP and OpenAI weights of one name may be normalised differently: without a tag the default counts.
-    assert resolve_architecture("ViT-B-16", tag="openai").mean == openai
+    assert resolve_architecture("ViT-B-16-SigLIP").preprocess_cfg["resize_mode"] == "squash"
+    for name in ("EVA02-B-16", "ViT-B-16"):
+        assert resolve_architecture(name).mean == open_clip.OPENAI_DATASET_MEAN
+    # One release of ViT-L-14 is normalised otherwise: there the name alone does not tell, and the default counts.
+    assert resolve_architecture("ViT-L-14").mean == open_clip.OPENAI_DATASET_MEAN
+    assert agreed_preprocessing("ViT-L-14") == {"interpolation": "bicubic", "resize_mode": "shortest"}
 
 
 def test_hub_models_bring_their_own_normalisation(stock_config, tmp_path, monkeypatch):
@@ -49,3 +52,71 @@ def test_the_config_is_not_changed_by_building(stock_config):
     config = stock_config("eva02")
     resolve_architecture(config).build_clip()
     assert config == stock_config("eva02")
+
+
+def test_one_model_by_all_its_names(stock_config):
+    """Image and text side ask the same function, so they agree."""
+    name = "ViT-B-16-quickgelu"
+    config = open_clip.get_model_config(name)
+    for other in ("ViT-B/16-quickgelu", config, {"model_cfg": config}, {"model_name": name, "model_cfg": config}):
+        assert same_model(name, other)
+        assert resolve_architecture(other).cfg == config
+    assert canonical_name("ViT-B/16") == resolve_architecture("ViT-B/16").model_id == "ViT-B-16"
+    assert not same_model(name, "ViT-B-16")
+    assert not same_model(stock_config("vit"), stock_config("resnet"))
+    assert same_model(stock_config("vit"), {key: stock_config("vit")[key] for key in reversed(stock_config("vit"))})
+
+
+def test_a_folder_in_hub_layout_is_a_name(stock_config, tmp_path):
+    description = {"model_cfg": stock_config("siglip"), "preprocess_cfg": {"mean": [0.5] * 3, "resize_mode": "squash"}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(description))
+    architecture = resolve_architecture(f"local-dir:{tmp_path}")
+    assert architecture.cfg == stock_config("siglip")
+    assert architecture.preprocess_cfg == {
+        "size": 224,
+        "mode": "RGB",
+        "mean": (0.5, 0.5, 0.5),
+        "std": open_clip.OPENAI_DATASET_STD,
+        "interpolation": "bicubic",
+        "resize_mode": "squash",
+        "fill_color": 0,
+    }
+    with pytest.raises(FileNotFoundError, match=r"open_clip_config\.json"):
+        resolve_architecture(f"local-dir:{tmp_path / 'none'}")
+    for content, problem in (("{", "no JSON"), ("[]", "a list"), ("{}", "no 'model_cfg'")):
+        (tmp_path / "open_clip_config.json").write_text(content)
+        with pytest.raises(ValueError, match=problem):
+            resolve_architecture(f"local-dir:{tmp_path}")
+
+
+def test_a_name_with_another_normalisation():
+    architecture = resolve_architecture(
+        {"model_name": "ViT-L/14", "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    )
+    assert architecture.name == "ViT-L-14"
+    assert architecture.build_visual().preprocess_cfg == {**architecture.preprocess_cfg, "size": (224, 224)}
+    assert architecture.mean == architecture.std == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("described", "problem"),
+    [
+        ({"model_name": "ViT-B-16", "preproces_cfg": {}}, "preproces_cfg"),
+        ({"model_name": "ViT-B-16", "preprocess_cfg": {"Mean": [0.5] * 3}}, "Mean"),
+        ({"model_name": "ViT-B-16", "preprocess_cfg": {"std": [0.5, 0, 0.5]}}, "std must be three numbers"),
+        ({"model_name": "ViT-B-16", "preprocess_cfg": {"mean": [0.5]}}, "mean must be three numbers"),
+        ({"embed_dim": 8, "vision_cfg": {}}, "lacks ..text_cfg"),
+        (
+            {
+                "embed_dim": 8,
+                "vision_cfg": {},
+                "text_cfg": {"hf_tokenizer_name": "a/b", "tokenizer_kwargs": {"trust_remote_code": True}},
+            },
+            "runs code from the hub",
+        ),
+        ("ViT-B-17", "no model named 'ViT-B-17'; similar names.*ViT-B-16"),
+    ],
+)
+def test_what_names_no_model_is_refused(described, problem):
+    with pytest.raises(ValueError, match=problem):
+        resolve_architecture(described)

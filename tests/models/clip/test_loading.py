@@ -1,10 +1,5 @@
-import logging
-import warnings
-
-import open_clip
 import pytest
 import torch
-from mmengine.logging import MMLogger
 from safetensors.torch import save_file
 
 from densevlm_mm.models.clip import build_clip, load_visual, read_state_dict
@@ -117,35 +112,9 @@ def test_text_tower_layouts_are_exchangeable(stock_model, stock_config, tmp_path
     assert torch.equal(build_clip(stock_config("vit"), nested).text_projection, model.text.text_projection)
 
 
-class Archive(torch.nn.Module):
-    """OpenAI's releases: a TorchScript archive in half precision with three integers beside the weights."""
-
-    def __init__(self, weights):
-        super().__init__()
-        self.holder = torch.nn.ParameterDict()
-        for key, value in weights.items():
-            module = self
-            *path, name = key.split(".")
-            for part in path:
-                if part not in module._modules:
-                    module.add_module(part, torch.nn.Module())
-                module = module._modules[part]
-            module.register_buffer(name, value.half() if value.is_floating_point() else value)
-        for name in ("input_resolution", "context_length", "vocab_size"):
-            self.register_buffer(name, torch.tensor(7))
-        del self.holder
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
-
-
 @pytest.fixture
-def openai_archive(stock_model, tmp_path):
-    path = tmp_path / "ViT-B-16.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(Archive(stock_model("vit").state_dict())).save(str(path))
-    return path
+def openai_archive(stock_model, save_openai_archive, tmp_path):
+    return save_openai_archive(stock_model("vit"), tmp_path / "ViT-B-16.pt")
 
 
 def test_openai_archives_load_with_quickgelu(stock_model, stock_config, openai_archive):
@@ -158,15 +127,12 @@ def test_openai_archives_load_with_quickgelu(stock_model, stock_config, openai_a
 def test_openai_archives_without_quickgelu_are_refused(stock_config, openai_archive):
     config = {**stock_config("vit"), "quick_gelu": False}
     for load in (build_clip, load_visual):
-        with pytest.raises(ValueError, match=r"trained with QuickGELU .* use model_name='custom-quickgelu'"):
+        with pytest.raises(ValueError, match=r"trained with QuickGELU .* use quick_gelu=True in the config"):
             load(config, openai_archive)
 
 
-def test_openai_resnets_need_quickgelu_in_the_text_tower_only(stock_model, stock_config, tmp_path):
-    path = tmp_path / "RN50.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.script(Archive(stock_model("resnet").state_dict())).save(str(path))
+def test_openai_resnets_need_quickgelu_in_the_text_tower_only(stock_model, stock_config, save_openai_archive, tmp_path):
+    path = save_openai_archive(stock_model("resnet"), tmp_path / "RN50.pt")
     load_visual(stock_config("resnet"), path)
     with pytest.raises(ValueError, match="QuickGELU"):
         build_clip(stock_config("resnet"), path)
@@ -179,14 +145,14 @@ def test_tags_are_checked_before_they_are_downloaded():
         build_clip({"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}, "open_clip:openai")
 
 
-def test_a_tag_of_quickgelu_weights_needs_the_quickgelu_architecture(tmp_path, monkeypatch, stock_model, stock_config):
+def test_a_tag_of_quickgelu_weights_needs_the_quickgelu_architecture(
+    tmp_path, register_clip, stock_model, stock_config
+):
     """The tag's weights are a local file here, as open_clip allows; nothing is downloaded."""
     path = write(tmp_path / "weights.pt", "open_clip", stock_model("vit"))
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "EncoderTest", {**stock_config("vit"), "quick_gelu": False})
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "EncoderTest-quickgelu", stock_config("vit"))
-    tags = {"release": {"file": str(path), "quick_gelu": True, "mean": (0.1, 0.2, 0.3), "std": (1, 1, 1)}}
-    for name in ("EncoderTest", "EncoderTest-quickgelu"):
-        monkeypatch.setitem(open_clip.pretrained._PRETRAINED, name, tags)
+    tag = {"file": str(path), "quick_gelu": True, "mean": (0.1, 0.2, 0.3), "std": (1, 1, 1)}
+    register_clip("EncoderTest", {**stock_config("vit"), "quick_gelu": False}, release=tag)
+    register_clip("EncoderTest-quickgelu", stock_config("vit"), release=tag)
     with pytest.raises(ValueError, match="use model_name='EncoderTest-quickgelu'"):
         build_clip("EncoderTest", "open_clip:release")
     encoder = DenseImageEncoder("EncoderTest-quickgelu", "open_clip:release")
@@ -194,20 +160,13 @@ def test_a_tag_of_quickgelu_weights_needs_the_quickgelu_architecture(tmp_path, m
     assert encoder.model_name == "EncoderTest-quickgelu"
 
 
-def test_a_file_name_that_speaks_of_openai_only_warns(stock_model, stock_config, tmp_path):
-    path, records = write(tmp_path / "vit_openai.pt", "open_clip", stock_model("vit")), []
-    handler = logging.Handler()
-    handler.emit = records.append
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    try:
-        load_visual(stock_config("vit"), path)
-        assert records == []
-        load_visual({**stock_config("vit"), "quick_gelu": False}, path)
-        assert [r.levelname for r in records] == ["WARNING"]
-        assert "QuickGELU" in records[0].getMessage()
-    finally:
-        logger.removeHandler(handler)
+def test_a_file_name_that_speaks_of_openai_only_warns(stock_model, stock_config, tmp_path, capture_log):
+    path = write(tmp_path / "vit_openai.pt", "open_clip", stock_model("vit"))
+    load_visual(stock_config("vit"), path)
+    assert capture_log() == []
+    load_visual({**stock_config("vit"), "quick_gelu": False}, path)
+    assert len(capture_log()) == 1
+    assert "QuickGELU" in capture_log()[0]
 
 
 def test_a_checkpoint_must_be_named(stock_config):
@@ -275,3 +234,24 @@ def test_read_state_dict_is_in_open_clip_layout(stock_model, tmp_path):
     model = stock_model("eva02")
     found = read_state_dict(write(tmp_path / "weights.pt", "eva training", model))
     assert found.keys() == model.state_dict().keys()
+
+
+def test_the_weight_ensemble_is_logged_and_another_alpha_is_a_choice(stock_model, stock_config, tmp_path, capture_log):
+    trained, start = (
+        {f"encoder.{k}": v for k, v in stock_model("vit", seed).state_dict().items() if k.startswith("visual.")}
+        for seed in (0, 1)
+    )
+    path = tmp_path / "iter_6.pth"
+    ensemble = {"alpha": 0.75, "initial_state_dict": start}
+    torch.save({"state_dict": trained, "meta": {}, "weight_ensemble": ensemble}, path)
+    for alpha, used in ((None, 0.75), (0.5, 0.5)):
+        found = read_state_dict(path, alpha=alpha)["visual.proj"]
+        expected = used * trained["encoder.visual.proj"] + (1 - used) * start["encoder.visual.proj"]
+        torch.testing.assert_close(found, expected)
+    assert [line.split(": ", 1)[1] for line in capture_log()] == [
+        "weight ensemble, 0.75 * trained + 0.25 * initial weights",
+        "weight ensemble, 0.5 * trained + 0.5 * initial weights (asked for, the checkpoint says 0.75)",
+    ]
+    torch.save({"state_dict": trained, "meta": {}, "weight_ensemble": {"alpha": 0.75}}, path)
+    with pytest.raises(ValueError, match=r"iter_6\.pth.*lacks 'alpha' or 'initial_state_dict'"):
+        read_state_dict(path)

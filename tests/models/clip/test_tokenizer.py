@@ -14,6 +14,14 @@ def test_tokenizer_of_a_known_model_is_open_clips() -> None:
     assert torch.equal(build_tokenizer("EVA02-B-16")(["a photo of a cat."]), expected)
 
 
+def test_openais_spelling_means_the_same_as_open_clips() -> None:
+    """open_clip itself would take the default tokenizer for a name that it does not know."""
+    assert model_id("ViT-B/16") == "ViT-B-16"
+    assert model_config("ViT-B/16") == open_clip.get_model_config("ViT-B-16")
+    assert torch.equal(build_tokenizer("ViT-B/16")(["a cat"]), open_clip.get_tokenizer("ViT-B-16")(["a cat"]))
+    assert build_tokenizer("TinyScenes-S").vocab_size == build_tokenizer({"model_name": "TinyScenes-S"}).vocab_size
+
+
 def test_config_dict_gives_context_length(clip_config: dict[str, Any]) -> None:
     clip_config["text_cfg"]["context_length"] = 9
     tokens = build_tokenizer(clip_config)(["a cat"])

@@ -5,6 +5,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModule
 from torch import nn
+from torchvision.transforms import Normalize
 
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.registry import MODELS
@@ -212,3 +213,27 @@ def test_impossible_settings_are_refused(settings, message):
 def test_a_model_and_a_checkpoint_are_too_much(stock_model):
     with pytest.raises(ValueError, match="not both"):
         DenseImageEncoder(clip_model=stock_model("vit"), checkpoint="random")
+
+
+def test_normalize_is_open_clips_preprocessing(stock_model):
+    """The reference is torchvision's, on the 0-1 scale that open_clip works on."""
+    model = stock_model("siglip")
+    model.visual.image_mean, model.visual.image_std = (0.5, 0.4, 0.3), (0.5, 0.25, 0.125)
+    encoder = DenseImageEncoder(clip_model=model)
+    pixels = torch.randint(256, (2, 3, 5, 7), dtype=torch.uint8)
+    expected = Normalize((0.5, 0.4, 0.3), (0.5, 0.25, 0.125))(pixels / 255)
+    torch.testing.assert_close(encoder.normalize(pixels), expected)
+    torch.testing.assert_close(encoder.normalize(pixels.half()), expected)
+    torch.testing.assert_close(encoder.normalize(pixels / 255, max_value=1), expected)
+    torch.testing.assert_close(encoder.normalize(pixels[0]), expected[0])
+    with pytest.raises(ValueError, match=r"RGB .* \(5, 7, 3\)"):
+        encoder.normalize(torch.zeros(5, 7, 3))
+
+
+def test_normalize_records_gradients_after_inference(stock_model):
+    encoder = DenseImageEncoder(clip_model=stock_model("vit"))
+    with torch.inference_mode():
+        encoder.normalize(torch.zeros(1, 3, 8, 8))
+    pixels = torch.zeros(1, 3, 8, 8, requires_grad=True)
+    encoder.normalize(pixels).sum().backward()
+    torch.testing.assert_close(pixels.grad[0, :, 0, 0], 1 / (255 * torch.tensor(encoder.std)))

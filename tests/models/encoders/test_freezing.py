@@ -174,3 +174,21 @@ def test_batch_norms_that_train_collect_statistics_in_training_only(stock_model,
 def test_impossible_settings_are_refused(stock_model, settings, message):
     with pytest.raises(ValueError, match=message):
         DenseImageEncoder(clip_model=stock_model("vit"), **settings)
+
+
+def test_the_pools_positions_train_when_asked_for(stock_model, images):
+    """As in the published program; the pool's projections stay frozen in both."""
+    frozen = DenseImageEncoder(clip_model=stock_model("resnet"), trainable="blocks")
+    encoder = DenseImageEncoder(clip_model=stock_model("resnet"), trainable="blocks", train_pool_positions=True)
+    name = "visual.attnpool.positional_embedding"
+    assert names(encoder, True) - names(frozen, True) == {name}
+    encoder.dense(images(96, 64)).square().sum().backward()  # at a size that they are resized to
+    gradient = dict(encoder.named_parameters())[name].grad
+    assert gradient[1:].abs().sum() > 0
+    assert not gradient[0].any()  # of the class token, which the dense path drops
+
+
+@pytest.mark.parametrize(("family", "trainable"), [("vit", "blocks"), ("convnext", "blocks"), ("resnet", "all")])
+def test_pool_positions_of_other_towers_and_modes_are_refused(stock_model, family, trainable):
+    with pytest.raises(ValueError, match="train_pool_positions=True"):
+        DenseImageEncoder(clip_model=stock_model(family), trainable=trainable, train_pool_positions=True)

@@ -96,6 +96,17 @@ class Tower(ABC):
             "tower lacks: use trainable='blocks'"
         )
 
+    def pool_positions(self) -> set[nn.Parameter]:
+        """Return the position embedding of the pooling attention.
+
+        Raises:
+            ValueError: if the tower is not one of OpenAI's ResNets, which alone have one.
+        """
+        raise ValueError(
+            f"train_pool_positions=True is for OpenAI's ResNets: a {type(self).__name__.removesuffix('Tower')} tower "
+            "does not pool by an attention with positions of its own"
+        )
+
     def check_size(self, images: Tensor) -> None:
         """Raise ValueError unless ``images`` is (B, 3, H, W) with sides of at least one cell."""
         if images.ndim != 4:

@@ -34,6 +34,10 @@ class ModifiedResNetTower(Tower):
         pool = self.visual.attnpool
         return {*pool.q_proj.parameters(), *pool.k_proj.parameters()}
 
+    def pool_positions(self) -> set[nn.Parameter]:
+        """See base class."""
+        return {self.visual.attnpool.positional_embedding}
+
     def _stages(self, images: Tensor, last: int) -> list[Tensor]:
         self.check_size(images)
         # The first convolution rounds odd sides up, every later layer down; even sides make the grid side // 32.

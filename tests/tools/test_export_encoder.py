@@ -1,0 +1,215 @@
+"""From training to plain open_clip and to our backbone: nothing is lost, for every family of towers."""
+
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import pytest
+import torch
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from PIL import Image
+from torch import nn
+from torchvision.transforms import Compose
+
+from densevlm_mm.models.backbones import DenseVLMBackbone
+from densevlm_mm.models.clip.architecture import preprocess_tuples
+from densevlm_mm.models.encoders import DenseImageEncoder
+from densevlm_mm.structures import RegionDataSample
+
+ROOT = Path(__file__).parents[2]
+OPENAI = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD, "resize_mode": "shortest"}
+HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "resize_mode": "squash"}
+TOKENS = torch.arange(16).reshape(2, 8) % 20
+
+
+@pytest.fixture
+def export() -> Callable[..., Path]:
+    return runpy.run_path(str(ROOT / "tools/export_encoder.py"))["export"]
+
+
+@pytest.fixture
+def published(
+    stock_model, stock_config, register_clip, save_openai_archive, tmp_path, monkeypatch
+) -> Callable[[str], dict[str, str]]:
+    """Weights as they are published, for each family another way; what a config says of them."""
+    monkeypatch.chdir(tmp_path)
+    Path("weights").mkdir()
+
+    def publish(family: str) -> dict[str, str]:
+        model, config = stock_model(family), stock_config(family)
+        name = f"EncoderTest-{family}"
+        file = Path("weights") / f"{family}.pt"
+        if family == "vit":  # a tag, as open_clip's own releases
+            torch.save(model.state_dict(), file)
+            register_clip(name, config, release={"file": str(file), "quick_gelu": True, **OPENAI})
+            return dict(model_name=name, checkpoint="open_clip:release")
+        if family == "resnet":  # OpenAI's archive
+            register_clip(name, {**config, "quick_gelu": True})
+            return dict(model_name=name, checkpoint=str(save_openai_archive(model, file)))
+        if family == "siglip":  # a tag with a normalisation of its own
+            torch.save(model.state_dict(), file)
+            register_clip(name, config, webli={"file": str(file), **HALF})
+            return dict(model_name=name, checkpoint="open_clip:webli")
+        if family == "convnext":  # a repository of the hub, as a folder
+            folder = Path("weights") / "convnext"
+            folder.mkdir()
+            torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+            (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": HALF}))
+            return dict(checkpoint=str(folder))
+        torch.save({"epoch": 1, "state_dict": {f"module.{k}": v for k, v in model.state_dict().items()}}, file)
+        register_clip(name, config)
+        return dict(model_name=name, checkpoint=str(file))
+
+    return publish
+
+
+def train(encoder: dict[str, Any]) -> Path:
+    """Two steps of CLIPSelf on noise, by the real runner, pretrainer and hooks."""
+    torch.manual_seed(0)
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.25, 0.0, 1.0, 1.0]])
+    dataset = [
+        dict(
+            inputs=torch.randint(256, (3, 64, 64), dtype=torch.uint8),
+            data_samples=RegionDataSample(regions=InstanceData(boxes_norm_xyxy=boxes)),
+        )
+        for _ in range(2)
+    ]
+    encoder = dict(type="DenseImageEncoder", **encoder)
+    runner = Runner(
+        model=dict(
+            type="RegionPretrainer",
+            encoder=dict(encoder, trainable="blocks"),
+            loss=dict(type="FeatureDistillationLoss"),
+        ),
+        work_dir="work",
+        train_dataloader=dict(
+            dataset=dataset,
+            batch_size=1,
+            num_workers=0,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            collate_fn=dict(type="pseudo_collate"),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=2),
+        optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1e-2)),
+        default_hooks=dict(
+            checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=2),
+            strict_checkpoint=dict(type="StrictCheckpointHook"),
+            encoder_metadata=dict(type="EncoderMetadataHook"),
+        ),
+        custom_hooks=[
+            dict(type="CropTeacherHook", teacher=encoder),
+            dict(type="WeightEnsembleHook", alpha=0.75),
+        ],
+        default_scope="densevlm_mm",
+        experiment_name=f"export_{id(encoder)}",
+        log_level="ERROR",
+    )
+    runner.train()
+    return Path("work/iter_2.pth")
+
+
+@pytest.mark.parametrize("family", ["vit", "eva02", "siglip", "resnet", "convnext"])
+def test_training_export_open_clip_and_backbone_agree(
+    published, export, stock_model, stock_config, images, family
+) -> None:
+    source = published(family)
+    checkpoint = train(source)
+    trained = DenseImageEncoder(checkpoint=str(checkpoint))
+    x, native = images(64, 64), images(trained.image_size, trained.image_size)
+    dense, embedding = trained.dense(x), trained(native)
+    assert not torch.equal(dense, DenseImageEncoder(**source).dense(x))  # it did learn
+    expected = HALF if family in ("siglip", "convnext") else OPENAI
+    assert {key: trained.preprocess_cfg[key] for key in expected} == expected
+
+    file = export(str(checkpoint), "out/encoder.safetensors")
+    folder = export(str(checkpoint), "out/encoder").parent
+    plain, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    assert preprocess_tuples(plain.visual.preprocess_cfg) == trained.preprocess_cfg
+    plains = [plain]
+    if family != "convnext":  # whose architecture open_clip has never heard of
+        plains.append(open_clip.create_model(trained.model_name, pretrained=str(file)))
+    text = text_features(stock_model(family), stock_config(family))
+    for model in plains:
+        with torch.no_grad():
+            torch.testing.assert_close(model.eval().encode_image(native), embedding, atol=1e-4, rtol=1e-4)
+            assert torch.equal(model.encode_text(TOKENS), text)
+
+    picture = Image.fromarray(torch.randint(256, (80, 100, 3), dtype=torch.uint8).numpy())
+    pixels = Compose(preprocess.transforms[:-1])(picture)  # all but the normalisation
+    for exported in (str(file), str(folder)):
+        encoder = dict(type="DenseImageEncoder", checkpoint=exported)
+        backbone = DenseVLMBackbone(encoder, out_indices=(0,), adapt=False)
+        assert torch.equal(backbone.forward_with_dense(x)[1], dense)
+        assert torch.equal(backbone.encoder(native), embedding)
+        assert backbone.encoder.preprocess_cfg == trained.preprocess_cfg
+        torch.testing.assert_close(backbone.encoder.normalize(pixels, max_value=1), preprocess(picture))
+
+
+def text_features(stock: nn.Module, config: dict[str, Any]) -> torch.Tensor:
+    """What the text tower of the published weights gives, by open_clip alone."""
+    if "layers" in config["vision_cfg"] and isinstance(config["vision_cfg"]["layers"], list):
+        # OpenAI's ResNet: half precision, and QuickGELU in the text tower.
+        weights = stock.half().float().state_dict()
+        stock = open_clip.CLIP(**config, quick_gelu=True)
+        stock.load_state_dict(weights)
+    with torch.no_grad():
+        return stock.eval().encode_text(TOKENS)  # type: ignore[operator]
+
+
+def test_the_checkpoints_alpha_counts_unless_another_is_asked_for(published, export) -> None:
+    checkpoint = train(published("eva02"))
+    content = torch.load(checkpoint)
+    name = "visual.trunk.blocks.0.mlp.fc2.weight"
+    raw = content["state_dict"][f"encoder.{name}"]
+    initial = content["weight_ensemble"]["initial_state_dict"][f"encoder.{name}"]
+    for alpha, used in ((None, 0.75), (1.0, 1.0), (0.0, 0.0)):
+        file = export(str(checkpoint), "out.safetensors", image_only=True, alpha=alpha)
+        found = DenseImageEncoder(checkpoint=str(file)).state_dict()[name]
+        torch.testing.assert_close(found, used * raw + (1 - used) * initial)
+    with pytest.raises(ValueError, match=r"--alpha must be in \[0, 1\], got 1\.5"):
+        export(str(checkpoint), "out.safetensors", alpha=1.5)
+
+
+def test_the_text_tower_may_come_from_elsewhere(published, export, stock_model) -> None:
+    source = published("siglip")
+    checkpoint = train(source)
+    other = stock_model("siglip", seed=3)
+    torch.save(other.state_dict(), "other.pt")
+    file = export(str(checkpoint), "out.safetensors", text_from="other.pt")
+    plain = open_clip.create_model("EncoderTest-siglip", pretrained=str(file)).eval()
+    with torch.no_grad():
+        assert torch.equal(plain.encode_text(TOKENS), other.encode_text(TOKENS))
+    assert DenseImageEncoder(checkpoint=str(file)).mean == (0.5, 0.5, 0.5)  # of the image tower's weights
+
+
+def test_a_text_tower_that_is_not_there_names_the_fix(published, export, tmp_path) -> None:
+    source = published("eva02")
+    checkpoint = train(dict(source, checkpoint=str(tmp_path / source["checkpoint"])))  # an absolute path is not stored
+    with pytest.raises(FileNotFoundError, match=r"text tower, eva02\.pt, are not there: give them with --text-from"):
+        export(str(checkpoint), "out.safetensors")
+    assert not Path("out.safetensors").exists()
+    export(str(checkpoint), "out.safetensors", text_from=source["checkpoint"])
+    export(str(checkpoint), "image.safetensors", image_only=True)
+
+
+def test_values_that_half_precision_cannot_hold_are_refused(published, export) -> None:
+    checkpoint = train(published("eva02"))
+    content = torch.load(checkpoint)
+    for weights in (content["state_dict"], content["weight_ensemble"]["initial_state_dict"]):
+        weights["encoder.visual.trunk.norm.weight"] += 1e5
+    torch.save(content, checkpoint)
+    with pytest.raises(ValueError, match=r"visual\.trunk\.norm\.weight' holds infinite values"):
+        export(str(checkpoint), "out.safetensors", dtype="float16")
+    export(str(checkpoint), "out.safetensors", dtype="bfloat16")
+
+
+def test_other_checkpoints_are_refused(export, tmp_path) -> None:
+    torch.save(dict(state_dict=nn.Linear(3, 2).state_dict(), meta={}), tmp_path / "detector.pth")
+    with pytest.raises(ValueError, match=r"detector\.pth does not say what its encoder is"):
+        export(str(tmp_path / "detector.pth"), str(tmp_path / "out.safetensors"))
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        export(str(tmp_path / "none.pth"), str(tmp_path / "out.safetensors"))
