@@ -10,8 +10,9 @@ default_hooks = dict(
     # Checkpoints in the middle of an epoch too: --resume goes on exactly there.
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3, save_last=True),
     strict_checkpoint=dict(type='StrictCheckpointHook'),
-    normalization_check=dict(type='NormalizationCheckHook'),
     class_agreement=dict(type='ClassAgreementHook'),
+    normalization_check=dict(type='NormalizationCheckHook'),
+    prepare_classes=dict(type='PrepareClassesHook'),
     encoder_metadata=dict(type='EncoderMetadataHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     output_names=dict(type='OutputNameHook'),

@@ -9,6 +9,7 @@ model = dict(
         checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors',
         trainable='blocks'),
     class_embeddings=dict(vocabulary='tiny_scenes', templates='tiny_scenes', normalization='class'),
+    test_class_embeddings=dict(vocabulary='tiny_scenes'),  # with the same prompts
     loss=dict(
         type='DecoupledAlignmentLoss',
         thing_contrast='things',

@@ -94,3 +94,12 @@ def test_class_embeddings_given_as_a_file_are_looked_for(tmp_path) -> None:
     cfg = experiment(tmp_path, class_embeddings=dict(file=str(tmp_path / "set.safetensors")))
     with pytest.raises(MissingInputsError, match=r"set\.safetensors"):
         check_inputs(cfg, "test")
+
+
+def test_class_embeddings_that_only_a_training_reads_are_not_looked_for_in_a_test(tmp_path) -> None:
+    (tmp_path / "ViT-B-16.pt").touch()
+    training, test = dict(file=str(tmp_path / "set.safetensors")), dict(vocabulary="coco_panoptic_133")
+    cfg = experiment(tmp_path, class_embeddings=training, test_class_embeddings=test)
+    check_inputs(cfg, "test")
+    with pytest.raises(MissingInputsError, match=r"set\.safetensors"):
+        check_inputs(cfg, "train")

@@ -102,16 +102,6 @@ def test_rows_of_table_3_are_four() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if path.stem.startswith("eval_")], ids=lambda path: path.stem
-)
-def test_evaluation_builds_no_embeddings_that_it_does_not_use(path: Path) -> None:
-    model = load(path).model
-    if path.stem == "eval_ade20k":  # of trained encoders, whose checkpoints stand for any training vocabulary
-        return
-    assert model.class_embeddings.vocabulary == model.test_class_embeddings.vocabulary
-
-
 def test_dataset_vocabulary_is_the_one_regions_are_classified_into() -> None:
     for path in CONFIGS:
         cfg = load(path)

@@ -8,6 +8,7 @@ from densevlm_mm.engine.hooks.image_teacher import ImageTeacherHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
 from densevlm_mm.engine.hooks.normalization_check import NormalizationCheckHook
 from densevlm_mm.engine.hooks.output_names import OutputNameHook
+from densevlm_mm.engine.hooks.prepare_classes import PrepareClassesHook
 from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
@@ -28,6 +29,7 @@ __all__ = [
     "IterationSeedHook",
     "NormalizationCheckHook",
     "OutputNameHook",
+    "PrepareClassesHook",
     "RegionLabelHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",
