@@ -65,7 +65,7 @@ class CropTeacherHook(RegionTeacherHook):
         """Embed the crops of all regions; see :meth:`RegionTeacherHook.compute_targets`."""
         size = self.crop_size or self.teacher.image_size
         rois = boxes_to_rois(boxes_norm_xyxy, images.shape[-2:], images.device)
-        images = self.normalize(images)
+        images = self.teacher.normalize(images)
         features = [
             self.teacher(roi_align(images, chunk, output_size=size, sampling_ratio=-1, aligned=True)).float()
             for chunk in rois.split(self.batch_size)

@@ -47,5 +47,5 @@ class RegionRetrievalHook(RegionTeacherHook):
         """Retrieve categories for all regions; see :meth:`RegionTeacherHook.compute_targets`."""
         if self.input_size is not None and images.shape[-1] != self.input_size:
             images = F.interpolate(images, size=(self.input_size, self.input_size), mode="bicubic", antialias=True)
-        dense = self.teacher.dense(self.normalize(images))
+        dense = self.teacher.dense(self.teacher.normalize(images))
         return dict(teacher_logits=text_similarity(pool_boxes(dense, boxes_norm_xyxy), self.text))

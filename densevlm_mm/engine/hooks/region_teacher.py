@@ -77,7 +77,7 @@ class RegionTeacherHook(TeacherHook):
         that an image can have, and those of a step be selected by ``regions.cell_ids``.
 
         Args:
-            images: RGB canvases (B, 3, S, S), float32 in 0-255.
+            images: RGB canvases (B, 3, S, S), float32 in 0-255, for ``self.teacher.normalize``.
             boxes_norm_xyxy: B tensors (R_i, 4), corners in [0, 1] of the canvas.
 
         Returns:

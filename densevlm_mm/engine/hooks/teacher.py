@@ -2,7 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from mmengine.device import get_device
@@ -10,25 +10,33 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from densevlm_mm.engine.hooks.target import TargetHook
-from densevlm_mm.models.clip.image_normalization import normalize_images
 from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
 
 # B images, S side of the canvas.
 
 
-class TeacherHook(TargetHook, metaclass=ABCMeta):
-    """Base of the hooks that own a frozen teacher.
+class Teacher(Protocol):
+    """What every teacher offers beside being an ``nn.Module`` of the registry ``MODELS``.
 
-    A teacher is any ``nn.Module`` of the registry ``MODELS``. The hook does the rest:
+    The methods that give the targets are an affair between a teacher and its hook.
+    """
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Normalise RGB images (B, 3, H, W) in 0-255 as the teacher was trained."""
+
+
+class TeacherHook(TargetHook, metaclass=ABCMeta):
+    """Base of the hooks that own a frozen :class:`Teacher`, CLIP tower or not.
+
+    What the hook does for it:
 
     - *build*: from its config, on the device of the run, before the first step. Hooks of a run whose configs are equal
       share one module; it is freed after training.
     - *freeze*: evaluation mode, no gradients. It lives in the hook alone: never in the student's state dict, optimizer
       or DDP wrapper, and its outputs enter autograd as constants.
     - *precision*: it runs under autocast, see ``dtype``.
-    - *normalise*: it gets RGB canvases that are normalised by its ``mean`` and ``std``, RGB in 0-1, see
-      :meth:`normalize`.
+    - *normalise*: the hook passes RGB canvases in 0-255 on, which ``teacher.normalize`` makes its input.
 
     Several such hooks may run in one step; the images go to the device once.
 
@@ -44,7 +52,7 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
 
     # After the timer hook, so that the teacher counts as computing and not as loading data.
     priority = "LOW"
-    asks_of_teacher: tuple[str, ...] = ("mean", "std")
+    asks_of_teacher: tuple[str, ...] = ("normalize",)
 
     def __init__(self, teacher: dict, dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto") -> None:
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
@@ -99,10 +107,6 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
         enabled = self.autocast_dtype is not torch.float32
         with torch.no_grad(), torch.autocast(self.device.type, dtype=self.autocast_dtype, enabled=enabled):
             self.write_targets(images.flip(1).float(), data_batch["data_samples"])
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """Normalise RGB images in 0-255 as the teacher was trained."""
-        return normalize_images(images, self.teacher.mean, self.teacher.std)
 
     @abstractmethod
     def write_targets(self, images: Tensor, data_samples: Sequence[RegionDataSample]) -> None:
