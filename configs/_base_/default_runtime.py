@@ -13,6 +13,7 @@ default_hooks = dict(
     class_agreement=dict(type='ClassAgreementHook'),
     encoder_metadata=dict(type='EncoderMetadataHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    skipped_images=dict(type='SkippedImagesHook'),
     visualization=dict(type='RegionVisualizationHook'))
 
 env_cfg = dict(
