@@ -6,6 +6,7 @@ A detection config says ``custom_imports = dict(imports=['densevlm_mm.detection'
 from densevlm_mm.datasets.checked_coco import ClassOrderCocoDataset, ClassOrderObjects365Dataset
 from densevlm_mm.datasets.ov_coco import OVCocoDataset
 from densevlm_mm.datasets.ov_lvis import OVLVISDataset
+from densevlm_mm.engine.hooks.det_visualization import NamedDetVisualizationHook
 from densevlm_mm.evaluation.class_order import ClassOrderCocoMetric
 from densevlm_mm.evaluation.ov_coco_metric import OVCocoAP50Metric
 from densevlm_mm.evaluation.ov_lvis_metric import OVLVISMetric
@@ -24,6 +25,7 @@ __all__ = [
     "FViT",
     "FViTRoIHead",
     "MaskedCrossEntropyLoss",
+    "NamedDetVisualizationHook",
     "NormedRPNHead",
     "OVCocoAP50Metric",
     "OVCocoDataset",

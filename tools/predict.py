@@ -1,6 +1,9 @@
 """Predict on images with a trained detector or segmentor, for its own classes or for names that you give.
 
-Written to --out-dir: predictions.json (names, scores, boxes, or shares of segments), pictures/, and label maps.
+Written to --out-dir: predictions.json (names, scores, boxes, or shares of segments), pictures/, and label_maps/ of a
+segmentor, named by the images' paths below the folder that you give. While it runs, predictions.jsonl has what is done.
+Images that cannot be read are skipped and listed at the end and in skipped.json; the exit code is 0 as long as there
+was one that could be. The console has a line an image, the log file in --out-dir everything.
 
 Examples:
     python tools/predict.py configs/fvit/ov-coco_b16_densevlm.py CHECKPOINT street.jpg --vocabulary names.txt
@@ -8,6 +11,7 @@ Examples:
 """
 
 import argparse
+import sys
 
 from densevlm_mm.apis import (
     add_experiment_arguments,
@@ -34,7 +38,9 @@ def parse_args() -> argparse.Namespace:
     )
     classes.add_argument("--names", nargs="+", metavar="NAME", help="the class names themselves")
     parser.add_argument("--out-dir", metavar="DIR", default="work_dirs/predictions", help="folder of the results")
-    parser.add_argument("--score-thr", type=float, default=0.3, help="draw boxes with a higher score")
+    parser.add_argument(
+        "--score-thr", type=float, help="list and draw boxes of a detector with a higher score; default: 0.3"
+    )
     add_experiment_arguments(parser)
     return parser.parse_args()
 
@@ -49,7 +55,9 @@ def main() -> None:
         if args.names or args.vocabulary:
             use_vocabulary(cfg, names_of_arguments(args.names) if args.names else args.vocabulary)
         check_inputs(cfg, "test")
-        build_runner(cfg, args.local_rank).test()
+        found = build_runner(cfg, args.local_rank).test()
+    if not found["predictions/num_images"]:
+        sys.exit("tools/predict.py: none of the images could be read")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ default_hooks = dict(
     encoder_metadata=dict(type='EncoderMetadataHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     skipped_images=dict(type='SkippedImagesHook'),
+    output_names=dict(type='OutputNameHook'),
+    evaluation_record=dict(type='EvaluationRecordHook'),  # what the figures are of
     visualization=dict(type='RegionVisualizationHook'))
 
 env_cfg = dict(

@@ -13,7 +13,9 @@ default_hooks = dict(
     class_agreement=dict(type='densevlm_mm.ClassAgreementHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='densevlm_mm.IterationSeedHook'),  # a resumed run samples the same boxes
-    visualization=dict(type='DetVisualizationHook'))
+    output_names=dict(type='densevlm_mm.OutputNameHook'),
+    evaluation_record=dict(type='densevlm_mm.EvaluationRecordHook'),  # what the figures are of
+    visualization=dict(type='NamedDetVisualizationHook'))
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -10,6 +10,8 @@ default_hooks = dict(
     class_agreement=dict(type='densevlm_mm.ClassAgreementHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='densevlm_mm.IterationSeedHook'),  # a resumed run draws the same points
+    output_names=dict(type='densevlm_mm.OutputNameHook'),
+    evaluation_record=dict(type='densevlm_mm.EvaluationRecordHook'),  # what the figures are of
     visualization=dict(type='LegendSegVisualizationHook'))
 
 env_cfg = dict(

@@ -1,6 +1,5 @@
 """Single images, brought onto the canvas that a config's encoder is evaluated on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,14 +56,3 @@ def load_canvas_image(path: str, cfg: Config) -> CanvasImage:
     packed = Compose(pipeline)(dict(img_path=path, img_id=path, sample_idx=0))
     height, width = packed["data_samples"].img_shape
     return CanvasImage(path, packed["inputs"], (height, width))
-
-
-def output_stems(paths: Sequence[str]) -> list[str]:
-    """Names for the files that belong to images: their stems, numbered where two images share one."""
-    stems: list[str] = []
-    for path in paths:
-        stem, number = Path(path).stem, 2
-        while stem in stems:
-            stem, number = f"{Path(path).stem}_{number}", number + 1
-        stems.append(stem)
-    return stems

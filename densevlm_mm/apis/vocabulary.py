@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
+from mmengine.registry import MODELS
 
+from densevlm_mm.apis.components import component_class
+from densevlm_mm.models.open_vocabulary import OpenVocabularyModel
 from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.entries import check_list_of_names
-from densevlm_mm.vocabulary.splits import load_split, untrained_classes
 
 
 def use_vocabulary(cfg: Config, vocabulary: str | Sequence[str]) -> None:
     """Let an open-vocabulary detector or segmentor predict other classes.
 
-    A detector's score ensemble takes the classes that it was trained on, by name in any spelling, as base and all
-    others as novel, see :func:`~densevlm_mm.vocabulary.splits.untrained_classes`.
+    How a model does it is its own affair, see :class:`~densevlm_mm.models.open_vocabulary.OpenVocabularyModel`.
 
     Args:
         cfg: The experiment, changed in place.
@@ -21,29 +22,17 @@ def use_vocabulary(cfg: Config, vocabulary: str | Sequence[str]) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the vocabulary is empty or unknown, the config's model knows no class embeddings, or nobody can
-            tell whether a detector was trained on a name.
+        ValueError: If the vocabulary is empty or unknown, the config's model is no :class:`OpenVocabularyModel`, or it
+            cannot take other classes.
     """
-    wanted = Vocabulary.load(vocabulary)
-    head = cfg.model.get("roi_head", {}).get("bbox_head", {})
-    if "class_embeddings" in head:
-        options = _buildable(head.class_embeddings, "model.roi_head.bbox_head.class_embeddings")
-        novel = head.get("novel_classes", ())
-        if isinstance(novel, str):
-            novel = load_split(novel)["novel_classes"]
-        head.novel_classes = untrained_classes(wanted, Vocabulary.load(options.vocabulary), novel)
-        head.num_classes = len(wanted)
-        options.vocabulary = vocabulary
-    elif "class_embeddings" in cfg.model:
-        options = _buildable(cfg.model.class_embeddings, "model.class_embeddings")
-        chosen = cfg.model.get("test_class_embeddings") or {}
-        cfg.model.test_class_embeddings = ConfigDict({**options, **chosen, "vocabulary": vocabulary})
-        cfg.model.test_class_embeddings.pop("file", None)
-    else:
+    Vocabulary.load(vocabulary)  # what is wrong about it comes first
+    kind = component_class(cfg, MODELS, cfg.model)
+    if kind is None or not issubclass(kind, OpenVocabularyModel):
         raise ValueError(
-            f"{cfg.filename}: {cfg.model.type} has no class_embeddings, its classes are fixed; --vocabulary is for the "
+            f"{cfg.filename}: {cfg.model.type} has no vocabulary, its classes are fixed; --vocabulary is for the "
             "configs in configs/fvit, configs/san and configs/cat_seg."
         )
+    kind.use_vocabulary(cfg.model, vocabulary)
 
 
 def names_of_arguments(names: Sequence[str]) -> list[str]:
@@ -54,12 +43,3 @@ def names_of_arguments(names: Sequence[str]) -> list[str]:
     """
     check_list_of_names("--names", names, "give one name an argument, such as --names boat 'fishing boat'")
     return list(names)
-
-
-def _buildable(options: object, where: str) -> ConfigDict:
-    if not isinstance(options, dict) or "vocabulary" not in options:
-        raise ValueError(
-            f"{where} is a file of embeddings; to predict other classes give dict(vocabulary=..., model_name=..., "
-            "checkpoint=...), with which embeddings can be built."
-        )
-    return options

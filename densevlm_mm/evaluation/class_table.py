@@ -1,33 +1,52 @@
-"""Writing a per-class table with the figures of an evaluation."""
+"""The per-class table of an evaluation, and the metrics that write one."""
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine import fileio
+from mmengine.logging import print_log
+
+from densevlm_mm.tables import write_csv, write_json
 
 
-def write_class_table(prefix: str, figures: Mapping[str, float], columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write ``<prefix>.csv``, a row a class, and ``<prefix>.json``, which has the figures too.
+class WritesClassTable:
+    """A metric with a per-class table: ``tools/test.py --out FILE.csv`` (or ``.json``) sets its ``outfile_prefix``.
+
+    Attributes:
+        outfile_prefix: Path or URI without suffix; None writes nothing.
+        evaluation: What the figures are of; :class:`~densevlm_mm.engine.hooks.EvaluationRecordHook` sets it.
+        num_regions: How many regions the figures are over, where they are over regions.
+    """
+
+    outfile_prefix: str | None = None
+    evaluation: Mapping[str, Any] | None = None
+    num_regions: int | None = None
+
+    def write_class_table(self, figures: Mapping[str, float], columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write ``<outfile_prefix>.csv`` and ``.json``, if there is a prefix; see :func:`write_class_table`."""
+        if self.outfile_prefix is not None:
+            counted = {} if self.num_regions is None else dict(num_regions=self.num_regions)
+            evaluation = None if self.evaluation is None else {**self.evaluation, **counted}
+            write_class_table(self.outfile_prefix, figures, columns, evaluation)
+            print_log(f"per-class table written to {self.outfile_prefix}.csv and .json", "current")
+
+
+def write_class_table(
+    prefix: str,
+    figures: Mapping[str, float],
+    columns: Mapping[str, Sequence[Any]],
+    evaluation: Mapping[str, Any] | None = None,
+) -> None:
+    """Write ``<prefix>.csv``, a row a class, and ``<prefix>.json``: ``metrics``, ``evaluation`` and ``classes``.
 
     Args:
-        prefix: path or URI without suffix.
-        figures: numbers by key.
-        columns: values by name, all of the same length; NaN becomes empty and null.
+        prefix: Path or URI without suffix.
+        figures: Numbers by key.
+        columns: Values by name, all of the same length; NaN becomes empty and null.
+        evaluation: What the figures are of.
     """
-    values = {key: [_plain(value) for value in np.asarray(column).tolist()] for key, column in columns.items()}
-    rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(values), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    fileio.put_text(text.getvalue(), f"{prefix}.csv")
-    plain_figures = {key: _plain(value) for key, value in figures.items()}
-    fileio.dump(dict(metrics=plain_figures, classes=rows), f"{prefix}.json", indent=2)
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value  # JSON has no NaN
+    values = [np.asarray(column).tolist() for column in columns.values()]
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+    write_csv(f"{prefix}.csv", rows, list(columns))
+    record = {} if evaluation is None else dict(evaluation=evaluation)
+    write_json(f"{prefix}.json", dict(metrics=figures, **record, classes=rows))

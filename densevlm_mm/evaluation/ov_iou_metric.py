@@ -4,8 +4,8 @@ Not imported by ``densevlm_mm.evaluation``, since pretraining needs no mmseg. A 
 ``custom_imports = dict(imports=['densevlm_mm.segmentation'])``.
 """
 
+import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,19 @@ import torch
 from mmengine.logging import print_log
 from mmseg.evaluation.metrics import IoUMetric
 from mmseg.registry import METRICS
-from PIL import Image
 
 from densevlm_mm.evaluation.class_groups import ClassGroups
 from densevlm_mm.evaluation.class_numbering import model_numbering
-from densevlm_mm.evaluation.class_table import write_class_table
+from densevlm_mm.evaluation.class_table import WritesClassTable
+from densevlm_mm.evaluation.label_maps import write_label_map
+from densevlm_mm.models.open_vocabulary import class_names
+from densevlm_mm.output_names import OutputFolder
 
 _COUNTS = ("intersect", "pred", "label")
 
 
 @METRICS.register_module()
-class OpenVocabularyIoUMetric(IoUMetric):
+class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
     """mmseg's ``IoUMetric`` with the figures that open-vocabulary segmentation reports; all are percentages.
 
     Papers differ in which classes the mean of the IoU is taken over, and for PC-459, where 114 of 459 classes have no
@@ -40,10 +42,10 @@ class OpenVocabularyIoUMetric(IoUMetric):
       :func:`~densevlm_mm.vocabulary.names.normal_form`), and nothing else: ``wall-brick`` does not make ``wall`` seen.
     - ``num_present``, ``num_seen``, ``num_unseen``: classes with ground truth in each of these groups.
 
-    A group without present class is left out. With ``iou_metrics`` mmseg's mDice and mFscore come too. Sums are in
-    whole numbers: the figures are the same for any number of processes. Per image only the classes that occur in it
-    are kept. Predictions that carry the names of their classes (``vocabulary_classes``) may have them in another order
-    than the data set.
+    A group without present class is logged and its figure is NaN. With ``iou_metrics`` mmseg's mDice and mFscore come
+    too. Sums are in whole numbers: the figures are the same for any number of processes. Per image only the classes
+    that occur in it are kept. Predictions that carry the names of their classes (``vocabulary_classes``) may have them
+    in another order than the data set.
 
     Args:
         ignore_index: label of pixels that do not count; None takes the data set's, or else 255.
@@ -97,6 +99,7 @@ class OpenVocabularyIoUMetric(IoUMetric):
             collect_device=collect_device,
             prefix=prefix,
         )
+        self._label_maps = None if output_dir is None else OutputFolder(output_dir)
         self._given_ignore_index = ignore_index
         self.vocabulary = vocabulary
         self.train_vocabulary = train_vocabulary
@@ -144,8 +147,8 @@ class OpenVocabularyIoUMetric(IoUMetric):
                 label = sample["gt_sem_seg"]["data"].squeeze(0).to(pred.device)
                 _check_ground_truth(label, pred, num_classes, self.ignore_index, where)
                 self.results.append(self._count(pred, label, num_classes))
-            if self.output_dir is not None:
-                self._write_prediction(pred, sample)
+            if self._label_maps is not None:
+                self._write_prediction(self._label_maps, pred, sample)
 
     def _numbered_as_data_set(self, sample: dict, pred: torch.Tensor) -> torch.Tensor:
         """Labels of the data set's classes for a prediction whose vocabulary may have another order."""
@@ -187,13 +190,10 @@ class OpenVocabularyIoUMetric(IoUMetric):
         )
         return intersect, area_pred + area_label - intersect, area_pred, area_label
 
-    def _write_prediction(self, pred: torch.Tensor, sample: dict) -> None:
+    def _write_prediction(self, folder: OutputFolder, pred: torch.Tensor, sample: dict) -> None:
         shift = int(bool(sample.get("reduce_zero_label")))  # back to the numbering of the data set's files
-        labels = pred.cpu().numpy() + shift
-        names = sample.get("vocabulary_classes") or self._dataset_meta["classes"]
-        num_labels = len(names) + shift
-        path = Path(str(self.output_dir)) / f"{Path(sample['img_path']).stem}.png"
-        Image.fromarray(labels.astype(np.uint8 if num_labels <= 256 else np.uint16)).save(path)
+        num_labels = len(class_names(sample, self._dataset_meta)) + shift
+        write_label_map(folder.path(sample, ".png"), pred.cpu().numpy() + shift, num_labels)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Collect the counts of all processes and compute the figures.
@@ -235,14 +235,24 @@ class OpenVocabularyIoUMetric(IoUMetric):
         for key, values in per_class.items():
             figures[f"m{key}"] = 100.0 * float(np.nanmean(values))
         present = area_label > 0
-        figures |= self.groups.figures(100.0 * per_class["IoU"], present)
+        figures |= self._group_figures(100.0 * per_class["IoU"], present)
         table = {key: 100.0 * values for key, values in per_class.items()}
         print_log(_report(figures, self.groups, table, area_label), "current")
-        if self.outfile_prefix is not None:
-            columns = self.groups.columns() | dict(num_pixels=area_label, num_predicted=area_pred) | table
-            write_class_table(self.outfile_prefix, figures, columns)
-            print_log(f"per-class table written to {self.outfile_prefix}.csv and .json", "current")
+        self.write_class_table(
+            figures, self.groups.columns() | dict(num_pixels=area_label, num_predicted=area_pred) | table
+        )
         return figures
+
+    def _group_figures(self, iou: np.ndarray, present: np.ndarray) -> dict[str, float]:
+        """Means over the groups; NaN, and a warning, for one without a present class."""
+        known = [("things", "stuff")] if self.groups.is_thing is not None else []
+        known += [("seen", "unseen")] if self.groups.is_seen is not None else []
+        found = self.groups.figures(iou, present)
+        for name in (name for pair in known for name in pair):
+            if f"mIoU_{name}" not in found:
+                print_log(f"mIoU_{name}: absent, no such class has ground truth", "current", logging.WARNING)
+                found[f"mIoU_{name}"] = float("nan")
+        return found
 
     def _check_complete(self, num_results: int) -> None:
         expected = getattr(self, "_num_images", num_results)

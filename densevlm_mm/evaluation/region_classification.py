@@ -1,18 +1,16 @@
 """Region classification: mean accuracy of Boxes, Masks-T and Masks-S, and the foreground bias."""
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine import fileio
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from densevlm_mm.evaluation.class_numbering import model_numbering
+from densevlm_mm.evaluation.class_table import WritesClassTable
 from densevlm_mm.evaluation.offset_control import best_stuff_offset
 from densevlm_mm.registry import METRICS
 
@@ -68,7 +66,7 @@ def class_mean_accuracy(correct: np.ndarray, labels: np.ndarray, num_classes: in
 
 
 @METRICS.register_module()
-class RegionClassificationMetric(BaseMetric):
+class RegionClassificationMetric(WritesClassTable, BaseMetric):
     """Mean class accuracy of annotated regions, and how the thing/stuff boundary lies.
 
     Per image it keeps a few numbers a region, so the result is the same for any number of processes. Predictions that
@@ -165,10 +163,11 @@ class RegionClassificationMetric(BaseMetric):
             num_stuff=int((~regions["is_thing"]).sum()),
             num_empty_masks=int(regions["mask_empty"].sum()),
         )
+        self.num_regions = len(regions["labels"])
         print_log(_report(metrics), "current")
-        if self.outfile_prefix is not None:
-            counts = np.bincount(regions["labels"], minlength=len(names))
-            self._write(metrics, names, counts, table)
+        counts = np.bincount(regions["labels"], minlength=len(names))
+        columns: dict[str, Any] = dict(name=names, is_thing=self._is_thing(), num_regions=counts)
+        self.write_class_table(metrics, columns | table)
         return metrics
 
     def _is_thing(self) -> np.ndarray:
@@ -180,25 +179,6 @@ class RegionClassificationMetric(BaseMetric):
                 "PanopticRegionDataset"
             )
         return np.asarray(meta["is_thing"], dtype=bool)
-
-    def _write(self, metrics: dict, names: Sequence[str], counts: np.ndarray, table: dict[str, np.ndarray]) -> None:
-        rows = [
-            dict(
-                name=name,
-                is_thing=bool(thing),
-                num_regions=int(count),
-                **{key: None if np.isnan(values[label]) else float(values[label]) for key, values in table.items()},
-            )
-            for label, (name, thing, count) in enumerate(zip(names, self._is_thing(), counts, strict=True))
-        ]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        fileio.put_text(text.getvalue(), f"{self.outfile_prefix}.csv")
-        finite = {key: None if np.isnan(value) else value for key, value in metrics.items()}  # JSON has no NaN
-        fileio.dump(dict(metrics=finite, classes=rows), f"{self.outfile_prefix}.json", indent=2)
-        print_log(f"per-class accuracy written to {self.outfile_prefix}.csv and .json", "current")
 
 
 def _summarise(sample: dict, is_thing_K: torch.Tensor, columns_K: torch.Tensor | None) -> dict[str, Any]:

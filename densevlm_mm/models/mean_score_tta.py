@@ -12,12 +12,12 @@ from mmseg.structures import SegDataSample
 
 @MODELS.register_module()
 class MeanScoreTTAModel(BaseTTAModel):
-    """Averages the scores of an image's augmented views, as they are.
+    """Average the scores of an image's augmented views, as they are.
 
-    mmseg's ``SegTTAModel`` averages the softmax of ``seg_logits``, and asks the segmentor for ``out_channels``. What
-    open-vocabulary segmentors put there are scores already (sums over masks, means of sigmoids), whose order the
-    softmax would keep in each view but not in the mean. The scores of all views are in memory at
-    once: 1.2 GB a view for 847 classes at 512 x 683 pixels.
+    mmseg's ``SegTTAModel`` averages the softmax of ``seg_logits``, and asks the segmentor for ``out_channels``. What a
+    segmentor puts there by :class:`~densevlm_mm.models.open_vocabulary.OpenVocabularyModel` are scores already, whose
+    order the softmax would keep in each view but not in the mean. The scores of all views are in memory at once: 1.2 GB
+    a view for 847 classes at 512 x 683 pixels.
 
     Args:
         module: the segmentor or its config.
@@ -47,8 +47,8 @@ def _merge(views: list[SegDataSample]) -> SegDataSample:
     path = views[0].metainfo.get("img_path")
     if not all("seg_logits" in view for view in views):
         raise ValueError(
-            f"{path}: test-time augmentation needs seg_logits in the segmentor's predictions "
-            "(CATSeg: test_cfg.keep_scores=True)"
+            f"{path}: test-time augmentation needs seg_logits in the segmentor's predictions: set "
+            "model.module.test_cfg.keep_scores=True if the segmentor leaves them out"
         )
     sizes = {tuple(view.seg_logits.data.shape) for view in views}
     if len(sizes) > 1:

@@ -3,6 +3,7 @@
 Not imported by ``densevlm_mm.visualization``, since pretraining needs no mmdet.
 """
 
+import warnings
 from typing import Any
 
 import cv2
@@ -14,8 +15,8 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
+from densevlm_mm.models.open_vocabulary import instance_names
 from densevlm_mm.visualization.fonts import PLAIN_TEXT, drawable, font_families, label_text
-from densevlm_mm.vocabulary.names import normal_form
 
 # Okabe and Ito's blue and vermilion, which colour-blind people tell apart too.
 BASE_COLOUR = (0, 114, 178)
@@ -68,23 +69,19 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
     ) -> np.ndarray:
         if not len(instances):
             return image
-        names = list(instances.get("label_names", [classes[label] for label in instances.labels] if classes else []))
-        if "is_novel" in instances:
-            is_novel = instances.is_novel.tolist()
-        else:
-            novel_names = set(map(normal_form, self.dataset_meta.get("novel_classes", ())))
-            is_novel = [normal_form(name) in novel_names for name in names]
+        names, is_novel = instance_names(instances, dict(self.dataset_meta or {}, classes=classes))
         palette = [BASE_COLOUR] * (int(instances.labels.max()) + 1)
-        for label, novel in zip(instances.labels.tolist(), is_novel, strict=False):
+        for label, novel in zip(instances.labels.tolist(), is_novel, strict=True):
             if novel:
                 palette[label] = NOVEL_COLOUR
-        if names:
-            instances = instances.clone()
-            texts = map(label_text, names, instances.labels.tolist())
-            instances.label_names = [
-                f"{text} (novel)" if novel else text for text, novel in zip(texts, is_novel, strict=True)
-            ]
-        return super()._draw_instances(image, instances, classes, palette)
+        instances = instances.clone()
+        texts = map(label_text, names, instances.labels.tolist())
+        instances.label_names = [
+            f"{text} (novel)" if novel else text for text, novel in zip(texts, is_novel, strict=True)
+        ]
+        with warnings.catch_warnings():  # which mmengine has for every box that ends at the image's border
+            warnings.filterwarnings("ignore", message=".* is out of bounds")
+            return super()._draw_instances(image, instances, classes, palette)
 
     def draw_texts(
         self, texts: str | list[str], positions: Any, font_sizes: int, **options: Any

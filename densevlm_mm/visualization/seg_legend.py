@@ -16,6 +16,7 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
+from densevlm_mm.models.open_vocabulary import class_names
 from densevlm_mm.visualization.distinct_colours import assign_colours
 from densevlm_mm.visualization.legend_panel import LegendEntry, draw_legend, draw_title
 from densevlm_mm.vocabulary.class_matching import renumbering
@@ -130,6 +131,15 @@ class LegendSegVisualizer(SegLocalVisualizer):
         super().__init__(name, alpha=alpha, **kwargs)
         self.min_size = min_size
 
+    @property
+    def dataset_meta(self) -> dict | None:
+        """Metainfo of the data set, in every process; mmengine's is known to the main one alone."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict | None) -> None:
+        self._dataset_meta = dataset_meta
+
     def add_datasample(
         self,
         name: str,
@@ -165,7 +175,7 @@ class LegendSegVisualizer(SegLocalVisualizer):
         if draw_gt and data_sample is not None and "gt_sem_seg" in data_sample:
             maps.append(LabelledMap("ground truth", _labels(data_sample.gt_sem_seg), classes))
         if draw_pred and data_sample is not None and "pred_sem_seg" in data_sample:
-            predicted = data_sample.get("vocabulary_classes", None) or classes
+            predicted = class_names(data_sample, self.dataset_meta)
             maps.append(LabelledMap("prediction", _labels(data_sample.pred_sem_seg), predicted))
         if not maps:
             raise ValueError(f"{name}: the data sample has neither gt_sem_seg nor pred_sem_seg to draw")

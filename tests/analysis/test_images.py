@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from densevlm_mm.analysis.images import load_canvas_image, output_stems
+from densevlm_mm.analysis.images import load_canvas_image
 
 
 def test_a_wide_image_fills_the_top_of_the_canvas(make_model, tmp_path) -> None:
@@ -25,7 +25,3 @@ def test_unreadable_images_are_named(make_model, tmp_path) -> None:
     (tmp_path / "bad.png").write_text("not an image")
     with pytest.raises(ValueError, match=r"bad\.png .* not a complete image"):
         load_canvas_image(str(tmp_path / "bad.png"), cfg)
-
-
-def test_images_of_the_same_name_get_files_of_their_own() -> None:
-    assert output_stems(["a/x.jpg", "b/x.jpg", "c/x.png", "y.jpg"]) == ["x", "x_2", "x_3", "y"]

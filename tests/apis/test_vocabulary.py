@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmseg.registry import MODELS
 
+import densevlm_mm.detection
+import densevlm_mm.segmentation  # noqa: F401
 from densevlm_mm.apis import names_of_arguments, use_vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,22 +37,43 @@ def test_the_same_names_are_base_however_they_are_spelled(spellings: list[str]) 
 
 def test_segmentor_keeps_its_training_vocabulary(names) -> None:
     options = dict(vocabulary="coco_stuff_171", templates="vild")
-    cfg = Config(dict(model=dict(type="CATSeg", class_embeddings=options, test_class_embeddings=None)))
+    model = dict(type="CATSeg", class_embeddings=options, test_class_embeddings=None)
+    cfg = Config(dict(default_scope="mmseg", model=model))
     use_vocabulary(cfg, names)
     assert cfg.model.class_embeddings.vocabulary == "coco_stuff_171"
     assert dict(cfg.model.test_class_embeddings) == dict(vocabulary=names, templates="vild")
 
 
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("scope", "model", "message"),
     [
-        (dict(type="FasterRCNN", roi_head=dict(bbox_head=dict())), "no class_embeddings"),
-        (dict(type="CATSeg", class_embeddings=dict(file="x.safetensors")), "is a file of embeddings"),
+        ("mmdet", dict(type="FasterRCNN", roi_head=dict(bbox_head=dict())), "no vocabulary, its classes are fixed"),
+        ("mmdet", dict(type="Unknown"), "no vocabulary, its classes are fixed"),
+        ("mmseg", dict(type="CATSeg", class_embeddings=dict(file="x.safetensors")), "is a file of embeddings"),
+        ("mmdet", dict(type="FViT", roi_head=dict(bbox_head=dict(class_embeddings="x"))), "is a file of embeddings"),
     ],
 )
-def test_models_without_a_vocabulary_are_refused(names, model, message) -> None:
+def test_models_without_a_vocabulary_are_refused(names, scope, model, message) -> None:
     with pytest.raises(ValueError, match=message):
-        use_vocabulary(Config(dict(model=model)), names)
+        use_vocabulary(Config(dict(default_scope=scope, model=model)), names)
+
+
+def test_any_model_that_follows_the_protocol_takes_names(names) -> None:
+    @MODELS.register_module()
+    class SomebodysSegmentor:
+        def training_classes(self) -> tuple[str, ...]: ...
+
+        def predicted_classes(self) -> tuple[str, ...]: ...
+
+        def vocabulary_facts(self) -> dict: ...
+
+        @classmethod
+        def use_vocabulary(cls, cfg, vocabulary) -> None:
+            cfg.words = vocabulary
+
+    cfg = Config(dict(default_scope="mmseg", model=dict(type="SomebodysSegmentor")))
+    use_vocabulary(cfg, names)
+    assert cfg.model.words == names
 
 
 def test_names_of_a_command_line_are_one_an_argument() -> None:

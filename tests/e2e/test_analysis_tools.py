@@ -88,11 +88,11 @@ def test_similarity_map(run, on_small_data, tiny_world, tmp_path) -> None:
     images = [tiny_world / "val" / "000001.jpg", tiny_world / "train" / "000001.jpg"]
     options = ["--config", CONFIG, "--checkpoints", STUDENT, TEACHER, "--out", tmp_path, "--centred", *on_small_data]
     run("similarity_map", *images, "--texts", "sky", "a boat", *options)
-    for stem in ("000001", "000001_2"):
-        maps = json.loads((tmp_path / f"{stem}_similarity.json").read_text())["maps"]
+    for name in ("val/000001", "train/000001"):
+        maps = json.loads((tmp_path / f"{name}_similarity.json").read_text())["maps"]
         assert set(maps) == {"student", "teacher"}
         assert len(maps["student"]["a boat"]) == 8
-        assert is_picture(tmp_path / f"{stem}_similarity.png")
+        assert is_picture(tmp_path / f"{name}_similarity.png")
 
 
 def test_grid_classification(run, on_small_data, tiny_world, tmp_path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from densevlm_mm.models.clip import read_state_dict
 
@@ -72,10 +73,11 @@ def test_frozen_weights_are_those_of_the_file(trained) -> None:
 
 
 def test_predicts_a_users_classes_on_a_users_images(run_tool, tiny_world, trained, tmp_path) -> None:
-    arguments = [tiny_world / "val", "--names", "sea", "a sandy beach", "--out-dir", tmp_path]
-    run_tool("predict.py", CONFIG, trained / "iter_4.pth", *arguments)
-    records = json.loads((tmp_path / "predictions.json").read_text())
-    assert len(records) == len(list((tmp_path / "pictures").rglob("*.png"))) == 7
+    Image.new("RGB", (600, 2)).save(tmp_path / "thin.png")
+    arguments = [tiny_world / "val", tmp_path / "thin.png", "--names", "sea", "a sandy beach"]
+    run_tool("predict.py", CONFIG, trained / "iter_4.pth", *arguments, "--out-dir", tmp_path / "out")
+    records = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert len(records) == len(list((tmp_path / "out/pictures").rglob("*.png"))) == 8
     for record in records:
         assert {segment["name"] for segment in record["segments"]} <= {"sea", "a sandy beach"}
         assert sum(segment["share"] for segment in record["segments"]) == pytest.approx(1, abs=1e-5)

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -29,38 +31,76 @@ def figures(log: str, prefix: str) -> dict[str, str]:
     return dict(re.findall(rf"({prefix}/\w+): (-?[\d.]+)", log))
 
 
-def test_trains_resumes_exactly_and_evaluates_base_and_novel_classes(run_tool, tiny_world, tmp_path) -> None:
-    config, options = "configs/tiny/fvit_original.py", options_for(tiny_world, "instances")
-    run_tool("train.py", config, "--work-dir", tmp_path, "--cfg-options", *options)
-    arguments = ["--resume", tmp_path / "iter_2.pth", "--work-dir", tmp_path / "resumed"]
+TINY = "configs/tiny/fvit_original.py"
+
+
+@pytest.fixture(scope="module")
+def trained(run_tool, tiny_world, tmp_path_factory) -> Path:
+    work_dir = tmp_path_factory.mktemp("fvit")
+    run_tool("train.py", TINY, "--work-dir", work_dir, "--cfg-options", *options_for(tiny_world, "instances"))
+    return work_dir
+
+
+def test_resumes_exactly_and_evaluates_base_and_novel_classes(run_tool, tiny_world, trained, tmp_path) -> None:
+    config, options = TINY, options_for(tiny_world, "instances")
+    arguments = ["--resume", trained / "iter_2.pth", "--work-dir", tmp_path / "resumed"]
     resumed = run_tool("train.py", config, *arguments, "--cfg-options", *options)
     log = resumed.stdout + resumed.stderr
     assert "Epoch(train) [1][3/3]" in log
     assert "Epoch(train) [1][1/3]" not in log
-    whole, part = (torch.load(path / "iter_3.pth", weights_only=True) for path in (tmp_path, tmp_path / "resumed"))
+    whole, part = (torch.load(path / "iter_3.pth", weights_only=True) for path in (trained, tmp_path / "resumed"))
     assert all(torch.equal(value, part["state_dict"][name]) for name, value in whole["state_dict"].items())
 
-    flags = ["--work-dir", tmp_path, "--show-dir", "shown"]
-    tested = run_tool("test.py", config, tmp_path / "iter_3.pth", *flags, "--cfg-options", *options)
+    flags = ["--work-dir", tmp_path, "--show-dir", tmp_path / "shown", "--out", tmp_path / "figures.json"]
+    tested = run_tool("test.py", config, trained / "iter_3.pth", *flags, "--cfg-options", *options)
     found = figures(tested.stdout + tested.stderr, "coco")
     assert {"coco/novel_ap50", "coco/base_ap50", "coco/all_ap50"} <= set(found)
-    pictures = list(tmp_path.rglob("shown/*.jpg"))
-    assert pictures
+    pictures = list((tmp_path / "shown").glob("*.jpg"))
     assert cv2.imread(str(pictures[0])).shape == (640, 1280, 3)  # truth and prediction, enlarged
-
-    # Other names than it was trained for, on images without annotations.
-    arguments = [tiny_world / "val", "--names", "boat", "fishing boat", "--out-dir", tmp_path / "named"]
-    run_tool("predict.py", config, tmp_path / "iter_3.pth", *arguments, "--score-thr", 0)
-    records = json.loads((tmp_path / "named/predictions.json").read_text())
-    assert len(records) == len(list((tmp_path / "named/pictures").iterdir())) == 7
-    assert {d["name"] for record in records for d in record["detections"]} <= {"boat", "fishing boat"}
-    assert all(d["is_novel"] == (d["name"] != "boat") for record in records for d in record["detections"])
-    assert any(record["detections"] for record in records)
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert {key: f"{written['metrics'][key]:.4f}" for key in found} == found
+    assert written["evaluation"]["checkpoint"] == str(trained / "iter_3.pth")
+    assert written["evaluation"]["num_images"] == len(pictures) > 1
 
     # Two processes, of which one evaluates an image more than the other: the same figures.
     flags = ["--work-dir", tmp_path / "two"]
-    two = run_tool("test.py", config, tmp_path / "iter_3.pth", *flags, "--cfg-options", *options, processes=2)
+    two = run_tool("test.py", config, trained / "iter_3.pth", *flags, "--cfg-options", *options, processes=2)
     assert figures(two.stdout + two.stderr, "coco") == found
+
+
+@pytest.fixture
+def photographs(tiny_world: Path, tmp_path: Path) -> Path:
+    """Two images of one name, one that is much longer than wide, and a file that is none."""
+    folder = tmp_path / "photographs"
+    for camera, image in (("cam1", "000001"), ("cam2", "000002")):
+        (folder / camera).mkdir(parents=True)
+        shutil.copy(tiny_world / f"val/{image}.jpg", folder / camera / "1.jpg")
+    cv2.imwrite(str(folder / "cam2/thin.png"), np.zeros((2, 600, 3), np.uint8))
+    (folder / "._1.jpg").write_bytes(b"\0\5\26\7")  # as macOS puts it into archives
+    return folder
+
+
+def test_predicts_other_names_on_images_of_one_name_in_two_processes(run_tool, trained, photographs, tmp_path) -> None:
+    arguments = [photographs, "--names", "boat", "fishing boat", "--out-dir", tmp_path / "out", "--score-thr", 0]
+    predicted = run_tool("predict.py", TINY, trained / "iter_3.pth", *arguments, processes=2)
+
+    records = json.loads((tmp_path / "out/predictions.json").read_text())
+    names = ["cam1/1.jpg", "cam2/1.jpg", "cam2/thin.png"]
+    assert [record["img_path"] for record in records] == [f"{photographs}/{name}" for name in names]
+    found = [entry for record in records for entry in record["detections"]]
+    assert {entry["name"] for entry in found} <= {"boat", "fishing boat"}
+    assert all(entry["is_novel"] == (entry["name"] != "boat") for entry in found)
+    assert all(record["detections"] for record in records[:2])
+    (skipped,) = json.loads((tmp_path / "out/skipped.json").read_text())
+    assert skipped["img_path"] == f"{photographs}/._1.jpg"
+    pictures = [cv2.imread(str(tmp_path / f"out/pictures/cam{n}/1.jpg")) for n in (1, 2)]
+    assert not (pictures[0] == pictures[1]).all()
+    assert (tmp_path / "out/pictures/cam2/thin.png").is_file()
+
+    lines = predicted.stdout.splitlines()  # of both processes: a line an image
+    for start in ("cam1/1: ", "cam2/1: ", f"skipped {photographs}/._1.jpg"):
+        assert any(line.startswith(start) for line in lines), predicted.stdout
+    assert len(lines) < 12, predicted.stdout
 
 
 def test_lvis_files_with_masks_in_two_processes(run_tool, tiny_world, tmp_path) -> None:

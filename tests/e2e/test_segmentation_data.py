@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from densevlm_mm.apis import enable_show, enable_tta
-from densevlm_mm.tiny_scenes.classes import HELD_OUT_CLASSES
+from densevlm_mm.tiny_scenes.classes import CLASS_NAMES, HELD_OUT_CLASSES
 
 BASES = Path(__file__).resolve().parents[2] / "configs" / "_base_"
 
@@ -52,6 +52,8 @@ def cfg(tiny_world: Path, tmp_path: Path) -> Config:
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.data_root = str(tiny_world)
         loader.update(num_workers=0)
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator):  # a model of fixed classes does not tell which it saw
+        evaluator.train_vocabulary = [name for name in CLASS_NAMES if name not in HELD_OUT_CLASSES]
     cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=4, val_interval=4)
     cfg.optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=1.0))
     return cfg

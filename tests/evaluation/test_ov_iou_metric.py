@@ -198,6 +198,27 @@ def test_predictions_over_other_classes_can_be_written(tmp_path: Path) -> None:
         assert np.asarray(image).tolist() == [[0, 299]]
 
 
+def test_label_maps_of_one_file_name_are_kept_apart(tmp_path: Path) -> None:
+    tested = metric(output_dir=str(tmp_path), format_only=True)
+    tested.process({}, [sample([[n]], [[0]], output_name=f"cam{n}/1") for n in (1, 2)])
+    for number in (1, 2):
+        assert np.asarray(Image.open(tmp_path / f"cam{number}/1.png")).tolist() == [[number]]
+    tested.process({}, [sample([[0]], [[0]])])
+    with pytest.raises(ValueError, match="would both be called 'one'"):
+        tested.process({}, [sample([[0]], [[0]]) | dict(img_path="elsewhere/one.jpg")])
+
+
+def test_a_group_without_ground_truth_is_nan_and_null(tmp_path: Path) -> None:
+    figures = evaluate([sample([[0, 1]], [[0, 1]])], outfile_prefix=str(tmp_path / "table"))  # no stuff
+    assert (figures["mIoU_things"], figures["num_unseen"]) == (100, 1)
+    assert np.isnan(figures["mIoU_stuff"])
+    content = json.loads((tmp_path / "table.json").read_text(), parse_constant=pytest.fail)
+    assert content["metrics"]["mIoU_stuff"] is None
+    only_stuff = evaluate([sample([[2, 3]], [[2, 3]])], train_vocabulary=None)
+    assert np.isnan(only_stuff["mIoU_things"])
+    assert "mIoU_seen" not in only_stuff  # not asked for
+
+
 def test_lost_images_are_an_error() -> None:
     tested = metric()
     tested.process({}, random_samples(2))

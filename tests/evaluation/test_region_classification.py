@@ -108,6 +108,29 @@ def test_absent_group_is_nan_and_logged(labels, absent, title):
     assert any(f"{title}: absent" in message for message in messages)
 
 
+@pytest.mark.parametrize(("kind", "absent"), [(True, "masks_s"), (False, "masks_t")])
+def test_a_vocabulary_of_one_kind_gives_nan_and_null(kind, absent, tmp_path, monkeypatch):
+    monkeypatch.setitem(META, "is_thing", [kind] * 9)
+    figures = evaluate(make_samples(), outfile_prefix=str(tmp_path / "table"))
+    assert math.isnan(figures[f"region/{absent}_top1"])
+    assert math.isnan(figures["region/offset_control"])
+    assert figures["region/num_things"] == (21 if kind else 0)
+    content = json.loads((tmp_path / "table.json").read_text(), parse_constant=pytest.fail)  # no NaN, no Infinity
+    assert content["metrics"][f"{absent}_top1"] is None
+
+
+def test_one_class_is_always_right():
+    sample = make_samples(2)[1]
+    sample.gt_regions = InstanceData(labels=torch.tensor([0]), is_thing=torch.tensor([True]), masks=torch.ones(1, 2, 2))
+    sample.pred_regions = InstanceData(box_scores=torch.rand(1, 1), mask_scores=torch.rand(1, 1))
+    metric = RegionClassificationMetric()
+    metric.dataset_meta = dict(classes=["boat"], is_thing=[True])
+    metric.process(None, [sample.to_dict()])
+    figures = metric.evaluate(1)
+    assert (figures["region/masks_t_top1"], figures["region/things_called_stuff"]) == (100, 0)
+    assert math.isnan(figures["region/masks_s_top1"])
+
+
 def test_region_without_a_feature_is_wrong_and_on_neither_side():
     samples = make_samples(20)
     for sample in samples:
@@ -172,25 +195,27 @@ def test_missing_things_are_errors():
         RegionClassificationMetric().process(None, [])
 
 
-def evaluate_as_rank(rank, world_size, folder):
+def evaluate_as_rank(rank, world_size, folder, images):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size)
-    samples = make_samples(7)
+    samples = [make_samples(7)[i] for i in images]
     metric = RegionClassificationMetric(collect_dir=f"{folder}/parts")
     metric.dataset_meta = META
     # As mmengine's DefaultSampler deals them: in turn, with the first ones again at the end so that ranks are even.
-    mine = [samples[i % len(samples)] for i in range(rank, 8, world_size)]
+    padded = len(samples) + len(samples) % world_size
+    mine = [samples[i % len(samples)] for i in range(rank, padded, world_size)]
     metric.process(None, [sample.to_dict() for sample in mine])
     (folder / f"{rank}.json").write_text(json.dumps(metric.evaluate(len(samples))))
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_and_an_odd_number_of_images_give_the_same_figures(tmp_path):
+@pytest.mark.parametrize("images", [range(7), (0, 3)], ids=["an odd number", "one process without a region"])
+def test_two_processes_give_the_same_figures(images, tmp_path):
     # fork: the children need not import torch again, nor this module, which pytest does not put on the path
-    mp.start_processes(evaluate_as_rank, args=(2, tmp_path), nprocs=2, start_method="fork")
-    alone = evaluate(make_samples(7))
+    mp.start_processes(evaluate_as_rank, args=(2, tmp_path, images), nprocs=2, start_method="fork")
+    alone = evaluate([make_samples(7)[i] for i in images])
     for rank in range(2):
-        assert json.loads((tmp_path / f"{rank}.json").read_text()) == alone
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == pytest.approx(alone, nan_ok=True)
 
 
 def test_scores_are_matched_by_name_when_the_model_has_another_order() -> None:

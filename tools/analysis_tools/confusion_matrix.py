@@ -22,7 +22,7 @@ from densevlm_mm.analysis.command_line import (
     progress_bar,
 )
 from densevlm_mm.analysis.confusion_matrix import confusion_record, plot_confusion, region_confusion
-from densevlm_mm.analysis.tables import write_json
+from densevlm_mm.tables import write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -23,7 +23,7 @@ from densevlm_mm.analysis.command_line import (
 )
 from densevlm_mm.analysis.foreground_bias import COLUMNS, foreground_bias_rows, plot_foreground_bias, stuff_order
 from densevlm_mm.analysis.models import retrieval_settings
-from densevlm_mm.analysis.tables import write_csv, write_json
+from densevlm_mm.tables import write_csv, write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 r"""What an encoder takes the cells of an image for: class and probability, cells below the threshold dimmed.
 
-Writes DIR/STEM_grid.png and .json for every image. Temperature and threshold are those of the config's loss.
+Writes DIR/NAME_grid.png and .json for every image. Temperature and threshold are those of the config's loss.
 
 Example:
     python tools/analysis_tools/grid_classification.py data/tiny_scenes/val/000003.jpg --grid 6 \
@@ -19,9 +19,10 @@ from densevlm_mm.analysis.command_line import (
     one_line_errors,
 )
 from densevlm_mm.analysis.grid_classification import classify_grid, plot_grid_classification
-from densevlm_mm.analysis.images import load_canvas_image, output_stems
+from densevlm_mm.analysis.images import load_canvas_image
 from densevlm_mm.analysis.models import retrieval_settings
-from densevlm_mm.analysis.tables import write_json
+from densevlm_mm.output_names import output_names
+from densevlm_mm.tables import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,14 +49,14 @@ def main() -> None:
         temperature = temperature if args.temperature is None else args.temperature
         threshold = threshold if args.threshold is None else args.threshold
         embeddings = [model.class_embeddings(args.vocabulary, args.templates) for model in models]
-        for path, stem in zip(args.images, output_stems(args.images), strict=True):
+        for path, name in zip(args.images, output_names(args.images), strict=True):
             canvases = [load_canvas_image(path, model.cfg) for model in models]
             results = {
                 model.name: classify_grid(model, canvas, classes, (args.grid[0], args.grid[-1]), temperature, threshold)
                 for model, canvas, classes in zip(models, canvases, embeddings, strict=True)
             }
-            prefix = Path(args.out) / f"{stem}_grid"
-            cells = {name: result.record() for name, result in results.items()}
+            prefix = Path(args.out) / f"{name}_grid"
+            cells = {model: result.record() for model, result in results.items()}
             write_json(f"{prefix}.json", dict(image=path, threshold=threshold, temperature=temperature, cells=cells))
             plot_grid_classification(canvases[0], results, f"{prefix}.png", threshold)
             print(f"{prefix}.png, .json")

@@ -23,7 +23,7 @@ from densevlm_mm.analysis.command_line import (
 )
 from densevlm_mm.analysis.models import default_name
 from densevlm_mm.analysis.per_class_accuracy import load_per_class, per_class_table, plot_per_class_accuracy
-from densevlm_mm.analysis.tables import write_csv
+from densevlm_mm.tables import write_csv
 
 
 def parse_args() -> argparse.Namespace:

@@ -22,7 +22,7 @@ from densevlm_mm.analysis.command_line import (
     progress_bar,
 )
 from densevlm_mm.analysis.retention import default_captions, image_level_scores, plot_retention
-from densevlm_mm.analysis.tables import write_csv, write_json
+from densevlm_mm.tables import write_csv, write_json
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 r"""Where in an image an encoder sees a text: heat maps of the cosine between the dense map and the text's embedding.
 
-Writes DIR/STEM_similarity.png and .json (the values on the feature grid) for every image.
+Writes DIR/NAME_similarity.png and .json (the values on the feature grid) for every image.
 
 Example:
     python tools/analysis_tools/similarity_map.py data/tiny_scenes/val/000003.jpg --texts sky sand kite \
@@ -18,9 +18,10 @@ from densevlm_mm.analysis.command_line import (
     load_models,
     one_line_errors,
 )
-from densevlm_mm.analysis.images import load_canvas_image, output_stems
+from densevlm_mm.analysis.images import load_canvas_image
 from densevlm_mm.analysis.similarity_map import plot_similarity_maps, similarity_maps
-from densevlm_mm.analysis.tables import write_json
+from densevlm_mm.output_names import output_names
+from densevlm_mm.tables import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,14 +52,14 @@ def main() -> None:
         texts = {model.name: model.embed_texts(args.texts, args.templates) for model in models}
         classes = {model.name: model.class_embeddings().embeddings if args.centred else None for model in models}
         value = "cosine - mean of classes" if args.centred else "cosine"
-        for path, stem in zip(args.images, output_stems(args.images), strict=True):
+        for path, name in zip(args.images, output_names(args.images), strict=True):
             # Every model has its own canvas; the picture shows the first one's.
             canvases = [load_canvas_image(path, model.cfg) for model in models]
             maps = {
                 model.name: similarity_maps(model, canvas, texts[model.name], classes[model.name])
                 for model, canvas in zip(models, canvases, strict=True)
             }
-            prefix = Path(args.out) / f"{stem}_similarity"
+            prefix = Path(args.out) / f"{name}_similarity"
             values = {
                 name: {text: text_map.tolist() for text, text_map in zip(args.texts, text_maps, strict=True)}
                 for name, text_maps in maps.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jinja2
 
-from densevlm_mm.analysis.tables import write_json
+from densevlm_mm.tables import write_json
 from report.experiments import (
     COLUMNS,
     EXPERIMENTS,

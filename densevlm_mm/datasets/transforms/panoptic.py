@@ -125,6 +125,8 @@ class LoadPanopticRegions(BaseTransform):
         ValueError: the PNG is not as large as the image, or has no pixel of an annotated segment.
     """
 
+    mask_interpolation = "bicubic"
+
     def __init__(
         self,
         feature_stride: int,

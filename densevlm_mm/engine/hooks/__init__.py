@@ -3,8 +3,10 @@
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
+from densevlm_mm.engine.hooks.evaluation_record import EvaluationRecordHook
 from densevlm_mm.engine.hooks.image_teacher import ImageTeacherHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
+from densevlm_mm.engine.hooks.output_names import OutputNameHook
 from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
@@ -21,8 +23,10 @@ __all__ = [
     "ClassAgreementHook",
     "CropTeacherHook",
     "EncoderMetadataHook",
+    "EvaluationRecordHook",
     "ImageTeacherHook",
     "IterationSeedHook",
+    "OutputNameHook",
     "RegionLabelHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",

@@ -5,7 +5,13 @@ from typing import Any
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
 from torch import Tensor
+
+from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_facts, embedding_options
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.splits import load_split, untrained_classes
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, D embedding size; h, w the grid of patches.
 
@@ -36,6 +42,32 @@ class FViT(TwoStageDetector):
 
     predicted_classes = training_classes
 
+    def vocabulary_facts(self) -> dict[str, Any]:
+        """Say what the classes and their embeddings are, see :class:`OpenVocabularyModel`."""
+        facts = embedding_facts(self.roi_head.bbox_head.class_embeddings)
+        return {**facts, "num_classes": len(self.predicted_classes())}  # the last embedding is the background's
+
+    @classmethod
+    def use_vocabulary(cls, cfg: ConfigDict, vocabulary: VocabularySource) -> None:
+        """Let a detector predict other classes, see :class:`OpenVocabularyModel`.
+
+        The score ensemble takes the classes that the detector was trained on, by name in any spelling, as base and all
+        others as novel.
+
+        Raises:
+            ValueError: If the config names a file of class embeddings, or nobody can tell whether the detector was
+                trained on a name.
+        """
+        head = cfg.roi_head.bbox_head
+        options = embedding_options(head.get("class_embeddings"), "model.roi_head.bbox_head.class_embeddings")
+        novel = head.get("novel_classes", ())
+        if isinstance(novel, str):
+            novel = load_split(novel)["novel_classes"]
+        wanted = Vocabulary.load(vocabulary)
+        head.novel_classes = untrained_classes(wanted, Vocabulary.load(options.vocabulary), novel)
+        head.num_classes = len(wanted)
+        options.vocabulary = vocabulary
+
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the pyramid.
 
@@ -57,9 +89,15 @@ class FViT(TwoStageDetector):
         Returns:
             The data samples with ``pred_instances``: ``bboxes``, ``scores``, ``labels``, the classes' ``label_names``,
             ``is_novel``, and ``masks`` where there is a mask head.
+
+        Raises:
+            ValueError: If features or scores of an image are not finite.
         """
         maps, dense = self.backbone.forward_with_dense(batch_inputs)
         x = self._pyramid(maps)
+        for index, sample in enumerate(batch_data_samples):
+            for level in (*x, dense):  # of NaN the RPN makes no proposal, and the image has nothing in it
+                check_finite_scores(level[index], sample.get("img_path", None), "features")
         if batch_data_samples[0].get("proposals", None) is None:
             proposals = self.rpn_head.predict(x, batch_data_samples, rescale=False)
         else:

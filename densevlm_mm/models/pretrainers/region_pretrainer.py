@@ -11,6 +11,7 @@ from torch import Tensor
 
 from densevlm_mm.models.layers import image_indices, pool_boxes, pool_masks, text_similarity
 from densevlm_mm.models.losses import PretrainingLoss
+from densevlm_mm.models.open_vocabulary import embedding_facts
 from densevlm_mm.models.pretrainers.student_features import StudentFeatures
 from densevlm_mm.models.pretrainers.targets import collect_target
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
@@ -194,6 +195,10 @@ class RegionPretrainer(BaseModel):
     def predicted_classes(self) -> tuple[str, ...]:
         """Names of the classes that regions are classified into; none without a vocabulary."""
         return () if self.test_class_embeddings is None else self.test_class_embeddings.classes
+
+    def vocabulary_facts(self) -> dict[str, Any] | None:
+        """Say what regions are classified into, see :func:`embedding_facts`; None without a vocabulary."""
+        return None if self.test_class_embeddings is None else embedding_facts(self.test_class_embeddings)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum up the loss; log figures as means over processes, not as those of the first one."""

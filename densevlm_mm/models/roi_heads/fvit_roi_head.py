@@ -11,6 +11,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from densevlm_mm.models.open_vocabulary import check_finite_scores
+
 # R regions, D channels; h, w the grid of patches.
 
 
@@ -96,9 +98,12 @@ class FViTRoIHead(StandardRoIHead):
             )
         results = self._bbox_forward(x, rois)
         vlm_RD = self.vlm_roi_extractor((dense,), rois).flatten(1)
+        scores = self.bbox_head.ensemble(results["cls_score"], vlm_RD).split(sizes)
+        for scores_RK, meta in zip(scores, batch_img_metas, strict=True):
+            check_finite_scores(scores_RK, meta.get("img_path"))  # before NMS, which drops NaN in silence
         return self.bbox_head.predict_by_feat(
             rois=rois.split(sizes),
-            cls_scores=self.bbox_head.ensemble(results["cls_score"], vlm_RD).split(sizes),
+            cls_scores=scores,
             bbox_preds=results["bbox_pred"].split(sizes),
             batch_img_metas=batch_img_metas,
             rcnn_test_cfg=rcnn_test_cfg,

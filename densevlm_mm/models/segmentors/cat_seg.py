@@ -5,13 +5,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_options
 from densevlm_mm.models.segmentors.prompted_classes import PromptedClasses
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, T classes, P prompts, D embedding size; h x w the grid of patches.
 
@@ -95,11 +98,13 @@ class CATSeg(BaseSegmentor):
         size = self.image_encoder.image_size
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         self.classes, self.test_classes, self._training_options = classes, test_classes, training_options
+        self._test_options = {**training_options, **(test_class_embeddings or {})}
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
     def set_test_classes(self, test_class_embeddings: dict) -> None:
         """Predict over other classes from now on; see ``test_class_embeddings``."""
         self.test_classes = PromptedClasses.from_config(test_class_embeddings, self._training_options)
+        self._test_options = {**self._training_options, **test_class_embeddings}
 
     def training_classes(self) -> tuple[str, ...]:
         """Names of the classes that labels are places in."""
@@ -108,6 +113,22 @@ class CATSeg(BaseSegmentor):
     def predicted_classes(self) -> tuple[str, ...]:
         """Names of the classes that predictions are over."""
         return self.test_classes.names
+
+    def vocabulary_facts(self) -> dict[str, Any]:
+        """Say what the classes of predictions are, see :class:`OpenVocabularyModel`."""
+        facts = dict(num_classes=len(self.test_classes.names), model=self.text_encoder.model_name)
+        return {**self._test_options, **facts}
+
+    @classmethod
+    def use_vocabulary(cls, cfg: ConfigDict, vocabulary: VocabularySource) -> None:
+        """Let a segmentor predict other classes, see :class:`OpenVocabularyModel`.
+
+        Raises:
+            ValueError: If the config has no vocabulary.
+        """
+        options = embedding_options(cfg.get("class_embeddings"), "model.class_embeddings")
+        chosen = cfg.get("test_class_embeddings") or {}
+        cfg.test_class_embeddings = ConfigDict({**options, **chosen, "vocabulary": vocabulary})
 
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Resize to the encoder's size and encode.
@@ -158,7 +179,7 @@ class CATSeg(BaseSegmentor):
             ``training_classes``, those of training.
 
         Raises:
-            ValueError: if the images are padded.
+            ValueError: if the images are padded, or a score is not finite.
         """
         for sample in data_samples or ():
             if any(any(sample.metainfo.get(key, ())) for key in ("padding_size", "img_padding_size")):
@@ -196,6 +217,7 @@ class CATSeg(BaseSegmentor):
         return _resize(self.encode_decode(view, text).float(), (size, size)).sigmoid()
 
     def _write_prediction(self, sample: SegDataSample, scores_THW: Tensor) -> None:
+        check_finite_scores(scores_THW, sample.get("img_path", None))
         if sample.metainfo.get("flip"):
             axis = {"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]]
             scores_THW = scores_THW.flip(axis)

@@ -11,8 +11,10 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_facts, embedding_options
 from densevlm_mm.models.segmentors.san_weights import load_clip_image_tower
 from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 EmbeddingsConfig = dict[str, Any] | str | ClassEmbeddings
 
@@ -95,6 +97,7 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
             **options,
         )
         self.clip = clip
+        self.test_embeddings = test_embeddings
         self.out_channels = len(test_embeddings)  # of the buffer of slide inference
         for resolved in (embeddings, test_embeddings):
             resolved.check_encoder(self._embed_dim(), source["model_name"])
@@ -146,6 +149,22 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         """Names of the classes that predictions are over."""
         return self.text_encoder.test_classes
 
+    def vocabulary_facts(self) -> dict[str, Any]:
+        """Say what the classes of predictions and their embeddings are, see :class:`OpenVocabularyModel`."""
+        return embedding_facts(self.test_embeddings)
+
+    @classmethod
+    def use_vocabulary(cls, cfg: ConfigDict, vocabulary: VocabularySource) -> None:
+        """Let a segmentor predict other classes, see :class:`OpenVocabularyModel`.
+
+        Raises:
+            ValueError: If the config names a file of class embeddings.
+        """
+        options = embedding_options(cfg.get("class_embeddings"), "model.class_embeddings")
+        chosen = cfg.get("test_class_embeddings") or {}
+        cfg.test_class_embeddings = ConfigDict({**options, **chosen, "vocabulary": vocabulary})
+        cfg.test_class_embeddings.pop("file", None)
+
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute the losses over the training vocabulary.
 
@@ -194,9 +213,13 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
             The data samples with ``pred_sem_seg`` (labels of the test vocabulary), ``seg_logits``, and in the meta
             information the names of their classes, ``vocabulary_classes``, and of those of training,
             ``training_classes``.
+
+        Raises:
+            ValueError: If a score is not finite.
         """
         results = super().predict(inputs, data_samples)
         for result in results:
+            check_finite_scores(result.seg_logits.data, result.get("img_path", None))
             result.set_metainfo(
                 dict(vocabulary_classes=self.text_encoder.test_classes, training_classes=self.text_encoder.classes)
             )

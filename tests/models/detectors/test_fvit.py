@@ -44,6 +44,16 @@ def total(losses: dict) -> torch.Tensor:
     return sum(sum(v) if isinstance(v, list) else v for k, v in losses.items() if "loss" in k)
 
 
+def test_features_that_are_not_finite_are_an_error_with_the_image(build) -> None:
+    """mmdet would find nothing in it, and say nothing."""
+    detector, of = build().eval(), samples([], [])
+    x = images(2, 3, 64, 64)
+    x[1] = torch.nan
+    of[1].set_metainfo(dict(img_path="day/1.jpg"))
+    with pytest.raises(ValueError, match=r"day/1\.jpg: the model's features are not finite"), torch.no_grad():
+        detector(x, of, mode="predict")
+
+
 @pytest.mark.parametrize(
     ("boxes", "shape"),
     [
@@ -123,6 +133,7 @@ def test_predicts_scores_in_0_1_and_boxes_in_the_image(build, shape) -> None:
     detector = build().eval()
     with torch.no_grad():
         results = detector(images(2, 3, *shape), samples([], [], shape=shape), mode="predict")
+    assert detector.vocabulary_facts()["num_classes"] == len(detector.predicted_classes()) == 3
     for result in results:
         found = result.pred_instances
         assert 0 < len(found) <= 20

@@ -66,6 +66,15 @@ def test_boxes_are_rescaled_to_the_original_image(build) -> None:
         assert torch.equal(result.scores, rescaled.scores)
 
 
+def test_scores_that_are_not_finite_are_an_error_with_the_image(build) -> None:
+    head = build()
+    samples = [DetDataSample(metainfo=dict(img_shape=(64, 64), scale_factor=1.0, img_path=f"{i}.jpg")) for i in (0, 1)]
+    dense = dense_map(2)
+    dense[1] = torch.inf
+    with pytest.raises(ValueError, match=r"1\.jpg: the model's scores are not finite"), torch.no_grad():
+        head.predict(pyramid(2), [InstanceData(bboxes=b) for b in BOXES], samples, dense=dense)
+
+
 @pytest.mark.parametrize("sizes", [(0, 1), (0, 0)])
 def test_images_without_proposals_give_empty_results(build, sizes: tuple[int, int]) -> None:
     results = predict(build(), tuple(torch.tensor([[0.0, 0.0, 30.0, 30.0]])[:size] for size in sizes))

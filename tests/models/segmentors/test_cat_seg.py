@@ -167,6 +167,16 @@ def test_predictions_have_the_original_size_and_the_vocabularys_names(build_cat_
         assert result.vocabulary_classes == NAMES
 
 
+@pytest.mark.parametrize("keep_scores", [True, False])
+def test_scores_that_are_not_finite_are_an_error_with_the_image(build_cat_seg, keep_scores) -> None:
+    x, of = images(2, 3, 20, 28), samples((20, 28), (20, 28))
+    x[1] = torch.nan
+    of[1].set_metainfo(dict(img_path="day/1.jpg"))
+    model = build_cat_seg(test_cfg=dict(keep_scores=keep_scores)).eval()
+    with pytest.raises(ValueError, match=r"day/1\.jpg: the model's scores are not finite"), torch.no_grad():
+        model(x, of, mode="predict")
+
+
 def test_without_data_samples_the_input_size_is_the_original_one(build_cat_seg) -> None:
     with torch.no_grad():
         (result,) = build_cat_seg().eval()(images(1, 3, 20, 28), mode="predict")
@@ -264,6 +274,8 @@ def test_test_classes_can_be_changed_and_take_their_prompts_from_the_training_on
     assert result.vocabulary_classes == ("dog", "cat")
     assert result.training_classes == model.training_classes() == ("cat", "sky")
     assert model.predicted_classes() == ("dog", "cat")
+    facts = model.vocabulary_facts()
+    assert (facts["vocabulary"], facts["num_classes"], facts["templates"]) == (["dog", "cat"], 2, ["{}"])
     assert result.seg_logits.data.shape[0] == 2
 
 

@@ -114,10 +114,20 @@ def test_predicts_over_another_and_larger_vocabulary(config, make_batch, make_cl
     assert sample.pred_sem_seg.data.shape == (1, 40, 56)
     assert sample.pred_sem_seg.data.dtype == torch.int64
     assert sample.seg_logits.data.shape == (300, 40, 56)
-    assert sample.vocabulary_classes == test.classes
+    assert sample.vocabulary_classes == model.predicted_classes() == test.classes
+    facts = model.vocabulary_facts()
+    assert (facts["vocabulary"], facts["num_classes"], facts["model"]) == (test.name, 300, test.model)
     assert sample.training_classes == model.training_classes() == train.classes
     assert model.predicted_classes() == test.classes
     assert torch.equal(sample.seg_logits.data.argmax(dim=0), sample.pred_sem_seg.data[0])
+
+
+def test_scores_that_are_not_finite_are_an_error_with_the_image(config, make_batch) -> None:
+    model, batch = build(config).eval(), make_batch()
+    batch["inputs"] = [image.float().fill_(torch.nan) for image in batch["inputs"]]
+    batch["data_samples"][0].set_metainfo(dict(img_path="day/1.jpg"))
+    with pytest.raises(ValueError, match=r"day/1\.jpg: the model's scores are not finite"), torch.no_grad():
+        model.test_step(batch)
 
 
 def test_prediction_is_the_mixture_of_masks_by_their_classes(config, make_batch) -> None:

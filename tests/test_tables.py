@@ -1,6 +1,6 @@
 import json
 
-from densevlm_mm.analysis.tables import write_csv, write_json
+from densevlm_mm.tables import write_csv, write_json
 
 
 def test_nan_becomes_null_and_an_empty_cell(tmp_path) -> None:
