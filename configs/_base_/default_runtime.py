@@ -15,6 +15,7 @@ default_hooks = dict(
     prepare_classes=dict(type='PrepareClassesHook'),
     encoder_metadata=dict(type='EncoderMetadataHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    skipped_images=dict(type='SkippedImagesHook'),
     output_names=dict(type='OutputNameHook'),
     evaluation_record=dict(type='EvaluationRecordHook'),  # what the figures are of
     visualization=dict(type='RegionVisualizationHook'))

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 
+from densevlm_mm.apis.ignore_label import spread_ignore_index
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu
 
 # What mmengine's Runner.from_cfg and the OpenMMLab tools read beside the keys that a config happens to define.
@@ -34,6 +35,7 @@ def load_experiment(
     Raises:
         FileNotFoundError: If there is no such file; names similar ones.
         KeyError: If an option's key does not lead into the config.
+        ValueError: If the ignored label of a segmentor's data set is contradicted, see :func:`spread_ignore_index`.
     """
     path = Path(config)
     if not path.is_file():
@@ -49,6 +51,7 @@ def load_experiment(
         cfg.work_dir = str(Path("work_dirs") / path.stem)
     if not torch.cuda.is_available():
         adapt_config_to_cpu(cfg)
+    spread_ignore_index(cfg)
     return cfg
 
 

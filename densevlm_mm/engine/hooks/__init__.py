@@ -13,6 +13,7 @@ from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
+from densevlm_mm.engine.hooks.skipped_images import SkippedImagesHook
 from densevlm_mm.engine.hooks.strict_checkpoint import StrictCheckpointHook
 from densevlm_mm.engine.hooks.target import TargetHook
 from densevlm_mm.engine.hooks.target_check import TargetCheckHook
@@ -34,6 +35,7 @@ __all__ = [
     "RegionRetrievalHook",
     "RegionTeacherHook",
     "RegionVisualizationHook",
+    "SkippedImagesHook",
     "StrictCheckpointHook",
     "TargetCheckHook",
     "TargetHook",
