@@ -1,5 +1,6 @@
 """Hooks: the teacher, labels in its place, the weight ensemble, strict checkpoints, seeds, throughput."""
 
+from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
@@ -12,6 +13,7 @@ from densevlm_mm.engine.hooks.throughput import ThroughputHook
 from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 
 __all__ = [
+    "AtomicCheckpointHook",
     "CropTeacherHook",
     "EncoderMetadataHook",
     "IterationSeedHook",
