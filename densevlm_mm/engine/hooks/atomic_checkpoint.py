@@ -179,6 +179,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def _is_checkpoint(self, name: str) -> bool:
         """Whether a name that a checkpoint brought is that of a checkpoint in the folder, and no other file's."""
         templates = (self.filename_tmpl, "iter_{}.pth")
+        if not isinstance(name, str):
+            return False
         known = any(re.fullmatch(re.escape(t).replace(r"\{\}", r"\d+"), name) for t in templates)
         return known and self._path(name).is_file()
 

@@ -18,9 +18,11 @@ class Place:
 
     Args:
         runner: The runner, its model, optimizer and schedules built.
+        iteration: Where it starts: the number of iterations done.
+        epoch: The number of epochs done.
     """
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, iteration: int, epoch: int) -> None:
         self._runner = runner
         self._wrappers = all_optim_wrappers(runner.optim_wrapper)
         self._accumulates = any(wrapper._accumulative_counts > 1 for wrapper in self._wrappers)
@@ -28,9 +30,9 @@ class Place:
         self._copies: list[Tensor] = []
         self._settings: list[dict] = []
         self._schedules: list[dict] = []
-        self.iter = self.epoch = 0
         self.is_torn = False
         self._handles = [w.optimizer.register_step_pre_hook(self._step_begins) for w in self._wrappers]
+        self._take(iteration, epoch)
 
     def step_is_complete(self) -> None:
         """Note that the optimizer has moved all weights, or none."""
@@ -43,9 +45,10 @@ class Place:
 
     def remember(self, iteration: int, epoch: int) -> None:
         """Take this as the place, if it is one: not while gradients are being accumulated."""
-        self.is_torn = False
-        if iteration and not is_between_steps(self._runner.optim_wrapper):
-            return
+        if is_between_steps(self._runner.optim_wrapper):
+            self._take(iteration, epoch)
+
+    def _take(self, iteration: int, epoch: int) -> None:
         self.iter, self.epoch = iteration, epoch
         if self._accumulates:
             self._schedules = [schedule.state_dict() for schedule in self._all_schedules()]
@@ -60,7 +63,8 @@ class Place:
         """Take back what the forward pass of this iteration did to the buffers."""
         with torch.no_grad():
             for buffer, value in zip(self._buffers(), self._copies, strict=True):
-                buffer.copy_(value)
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
 
     def restore(self) -> None:
         """Go back to the place; whoever counts iterations has to take them from here."""

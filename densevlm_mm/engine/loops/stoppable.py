@@ -53,8 +53,7 @@ class StoppableLoop(BaseLoop):
         for wrapper in _finite_wrappers(self.runner):
             wrapper.agreement = self.agreement
         self._first_iter = self._iter
-        self.place = Place(self.runner)
-        self.place.remember(self._iter, self._epoch)
+        self.place = Place(self.runner, self._iter, self._epoch)
         self.loss_parts = LossParts(unwrap_model(self.runner.model))
         with self.signals:
             try:
@@ -135,7 +134,10 @@ class StoppableLoop(BaseLoop):
         name = f"iter_{iteration}.pt" if get_rank() == 0 else f"iter_{iteration}_rank_{get_rank()}.pt"
         losses, images = self.loss_parts.values(), image_paths(batch)
         facts = dict(iteration=iteration, seed=self.runner.seed, losses=losses, images=images, reason=str(error))
-        file = save_batch(Path(self.runner.work_dir) / "not_finite" / name, batch, facts)
+        try:
+            file = str(save_batch(Path(self.runner.work_dir) / "not_finite" / name, batch, facts))
+        except OSError as full:
+            file = f"no file: {full.strerror}"
         parts = ", ".join(f"{part} {value:g}" for part, value in losses.items())
         shown = ", ".join(images[:4]) + (f" and {len(images) - 4} more" if len(images) > 4 else "")
         return (
