@@ -12,9 +12,9 @@ from densevlm_mm.apis import (
     add_experiment_arguments,
     build_runner,
     check_inputs,
+    claim_work_dir,
     enable_amp,
     enable_auto_scale_lr,
-    enable_resume,
     exit_on_user_error,
     load_experiment,
 )
@@ -46,8 +46,8 @@ def main() -> None:
             enable_amp(cfg)
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
-        enable_resume(cfg, args.resume)
         check_inputs(cfg, "train")
+        claim_work_dir(cfg, args.resume)
         build_runner(cfg, args.local_rank).train()
 
 

@@ -75,24 +75,6 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def enable_resume(cfg: Config, resume: str | None) -> None:
-    """Resume from a checkpoint, or from the latest one of the work directory (``'auto'``).
-
-    Raises:
-        FileNotFoundError: If a named checkpoint does not exist.
-    """
-    if resume is None:
-        return
-    cfg.resume = True
-    cfg.load_from = None
-    if resume != "auto":
-        if not Path(resume).is_file():
-            raise FileNotFoundError(
-                f"--resume: there is no checkpoint {resume}; without a path the latest one is taken."
-            )
-        cfg.load_from = resume
-
-
 def _check_options(cfg: Config, options: dict[str, Any]) -> None:
     """A mistyped key would be added in silence: every step but the last one has to exist."""
     for dotted in options:

@@ -11,6 +11,8 @@ from mmengine.runner import Runner
 import densevlm_mm.engine.atomic_backend  # noqa: F401  (registers it)
 from densevlm_mm.engine.not_finite import NotFiniteError, buffers_not_finite, states_not_finite
 from densevlm_mm.engine.optim_wrappers.accumulation import is_between_steps
+from densevlm_mm.engine.resumable_checkpoints import checkpoint_folder, find_resumable
+from densevlm_mm.engine.run_lock import lock_work_dir
 from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.files import write_text
 from densevlm_mm.registry import HOOKS
@@ -43,11 +45,26 @@ class AtomicCheckpointHook(CheckpointHook):
         self._is_due = False
         self._allowed: set[str] = set()
 
+    def before_run(self, runner: Runner) -> None:
+        """Find the checkpoint to go on from, where a run is to resume and none is named.
+
+        Raises:
+            ValueError: If there are checkpoints and none is whole.
+        """
+        super().before_run(runner)
+        if self.is_atomic and runner._resume and runner._load_from is None:
+            work_dir = Path(runner.work_dir)
+            found, sentence = find_resumable(work_dir, checkpoint_folder(work_dir, self.out_dir), self.filename_tmpl)
+            runner.logger.info(sentence)
+            runner._load_from, runner._resume = (None, False) if found is None else (str(found), True)
+
     def before_train(self, runner: Runner) -> None:
         """Find out which checkpoints in the folder are this run's, namely when it was resumed from one of them."""
         if not self.is_atomic:
             super().before_train(runner)
             return
+        if is_main_process():
+            lock_work_dir(Path(runner.work_dir))
         steps = runner.message_hub.pop_info("keep_ckpt_ids") or []  # mmengine's own list, by which it would delete
         kept = runner.message_hub.pop_info(_KEPT) or [self.filename_tmpl.format(step) for step in steps]
         super().before_train(runner)
