@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from densevlm_mm.apis import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
+from densevlm_mm.apis import enable_amp, enable_auto_scale_lr, load_experiment
 
 CONFIG = "configs/tiny/densevlm.py"
 
@@ -64,14 +64,3 @@ def test_auto_scale_lr_needs_a_base() -> None:
     assert cfg.auto_scale_lr.enable
     with pytest.raises(ValueError, match="base_batch_size"):
         enable_auto_scale_lr(Config(dict()))
-
-
-def test_resume(tmp_path) -> None:
-    cfg = load_experiment(CONFIG)
-    enable_resume(cfg, None)
-    assert not cfg.resume
-    enable_resume(cfg, "auto")
-    assert cfg.resume
-    assert cfg.load_from is None
-    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
-        enable_resume(cfg, str(tmp_path / "none.pth"))
