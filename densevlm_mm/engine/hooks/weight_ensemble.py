@@ -41,7 +41,8 @@ class WeightEnsembleHook(Hook):
             self.initial = {name: value.cpu() for name, value in _weights(runner.model).items()}
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Store alpha and the initial weights beside the raw ones."""
+        """Store alpha and the initial weights beside the raw ones, also from within a validation that was stopped."""
+        checkpoint["state_dict"].update({name: value.cpu() for name, value in self._raw.items()})
         checkpoint["weight_ensemble"] = dict(alpha=self.alpha, initial_state_dict=self.initial)
 
     def before_val_epoch(self, runner: Runner) -> None:

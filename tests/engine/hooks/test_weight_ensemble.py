@@ -71,3 +71,12 @@ def test_training_from_a_checkpoint_starts_a_new_ensemble() -> None:
 def test_wrong_alpha_is_named() -> None:
     with pytest.raises(ValueError, match=r"1\.5"):
         WeightEnsembleHook(alpha=1.5)
+
+
+def test_a_checkpoint_saved_in_the_middle_of_a_validation_has_the_raw_weights() -> None:
+    hook = WeightEnsembleHook(alpha=0.5)
+    runner, _, raw = trained_runner(hook)
+    hook.before_val_epoch(runner)
+    checkpoint = dict(state_dict=dict(runner.model.state_dict()))
+    hook.before_save_checkpoint(runner, checkpoint)
+    assert torch.equal(checkpoint["state_dict"]["weight"], raw)
