@@ -42,7 +42,8 @@ class WeightEnsembleHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Store alpha and the initial weights beside the raw ones, also from within a validation that was stopped."""
-        checkpoint["state_dict"].update({name: value.cpu() for name, value in self._raw.items()})
+        if self._raw:
+            checkpoint["state_dict"].update({name: value.cpu() for name, value in self._raw.items()})
         checkpoint["weight_ensemble"] = dict(alpha=self.alpha, initial_state_dict=self.initial)
 
     def before_val_epoch(self, runner: Runner) -> None:
