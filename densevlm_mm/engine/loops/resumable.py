@@ -3,7 +3,8 @@
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
-from densevlm_mm.engine.loops.stoppable import StoppableLoop, call_every_hook
+from densevlm_mm.engine.loops.every_hook import call_every_hook
+from densevlm_mm.engine.loops.stoppable import StoppableLoop
 from densevlm_mm.registry import LOOPS
 
 
@@ -17,12 +18,7 @@ class ResumableEpochBasedTrainLoop(StoppableLoop, EpochBasedTrainLoop):
     """
 
     def train(self) -> nn.Module:
-        """Run the epochs and their validations; return the model.
-
-        Raises:
-            ValueError: If an epoch has no batch.
-        """
-        self.check_batches()
+        """Run the epochs and their validations; return the model."""
         with self.signals.interruptible():
             self.runner.call_hook("before_train")
         self._validate_if_due()
@@ -37,7 +33,7 @@ class ResumableEpochBasedTrainLoop(StoppableLoop, EpochBasedTrainLoop):
 
         Raises:
             ValueError: If the checkpoint's position does not lie in the current epoch, because the number of batches
-                an epoch has changed, or if the sampler cannot skip.
+                an epoch has changed.
         """
         num_done = self._iter - self._epoch * len(self.dataloader)
         if not 0 <= num_done <= len(self.dataloader):
@@ -48,11 +44,6 @@ class ResumableEpochBasedTrainLoop(StoppableLoop, EpochBasedTrainLoop):
                 "Restore them, or start anew from its weights with load_from."
             )
         sampler = self.dataloader.sampler
-        if num_done and not hasattr(sampler, "set_position"):
-            raise ValueError(
-                f"{type(sampler).__name__} cannot go on in the middle of an epoch; use the sampler "
-                "densevlm_mm.ResumableSampler."
-            )
         self.runner.call_hook("before_train_epoch")  # sets the sampler's epoch
         self.runner.model.train()
         if num_done:

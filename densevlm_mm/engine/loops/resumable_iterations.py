@@ -6,7 +6,8 @@ from typing import Any
 from mmengine.runner import IterBasedTrainLoop
 from torch import nn
 
-from densevlm_mm.engine.loops.stoppable import StoppableLoop, call_every_hook
+from densevlm_mm.engine.loops.every_hook import call_every_hook
+from densevlm_mm.engine.loops.stoppable import StoppableLoop
 from densevlm_mm.registry import LOOPS
 
 
@@ -20,19 +21,11 @@ class ResumableIterBasedTrainLoop(StoppableLoop, IterBasedTrainLoop):
     ``IterBasedTrainLoop``.
     """
 
-    def train(self) -> nn.Module:
-        """Run the iterations and the validations between them; return the model.
+    counts_iterations = True
 
-        Raises:
-            ValueError: If the sampler cannot skip samples, or an epoch has no batch.
-        """
-        sampler = self.dataloader.sampler
-        if not hasattr(sampler, "set_position"):
-            raise ValueError(
-                f"{type(sampler).__name__} cannot go on in the middle of an epoch; use the sampler "
-                "densevlm_mm.ResumableSampler."
-            )
-        self.check_batches()
+    def train(self) -> nn.Module:
+        """Run the iterations and the validations between them; return the model."""
+        self.dataloader_iterator = None  # mmengine's, whose workers have begun to load the first epoch
         with self.signals.interruptible():
             self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")

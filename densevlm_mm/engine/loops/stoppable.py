@@ -1,10 +1,9 @@
 """What the training loops share: they stop at a place from which the run goes on exactly, whatever stops them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from mmengine.dist import get_rank, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
@@ -12,14 +11,17 @@ from torch import nn
 
 from densevlm_mm.engine.agreement import FAILED, GO_ON, Agreement, StoppedByAnotherProcess
 from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from densevlm_mm.engine.loops.batch_plan import BatchPlan
+from densevlm_mm.engine.loops.every_hook import call_every_hook
+from densevlm_mm.engine.loops.going_on import go_on
 from densevlm_mm.engine.loops.loss_parts import LossParts
+from densevlm_mm.engine.loops.not_finite_report import report_not_finite
 from densevlm_mm.engine.loops.out_of_memory import explain_out_of_memory
 from densevlm_mm.engine.loops.place import Place
 from densevlm_mm.engine.loops.stop_signals import StopRequested, StopSignals
 from densevlm_mm.engine.not_finite import NotFiniteError
 from densevlm_mm.engine.optim_wrappers.accumulation import all_optim_wrappers
 from densevlm_mm.engine.optim_wrappers.finite import FiniteOptimWrapper
-from densevlm_mm.engine.replay import image_paths, save_batch
 from densevlm_mm.engine.unwrap import unwrap_model
 
 # How long a process that failed waits for the others, and these for the checkpoint: torchrun ends all after 30 s.
@@ -30,17 +32,23 @@ class StoppableLoop(BaseLoop):
     """A training loop that saves the place it has reached when a signal or an error ends it.
 
     The place is that after the last complete optimizer step; saving needs an :class:`AtomicCheckpointHook`. Processes
-    agree once before each forward pass whether to go on, so that all stop at the same iteration.
+    agree once before each forward pass whether to go on, so that all stop at the same iteration. Checkpoints say which
+    images an iteration was of, and a resumed run goes on from the same one or says why it cannot.
     """
 
     runner: Runner
     _iter: int
     _epoch: int
+    counts_iterations = False  # whether the length of the run is a number of iterations
 
-    def __init__(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        super().__init__(runner, *args, **kwargs)
+    def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, *args, **kwargs)
+        if isinstance(dataloader, dict) and "seed" not in dataloader["sampler"]:
+            # mmengine's Runner gives the seed of its start to the sampler, which a resumed run does not go on with.
+            self.dataloader.sampler.follows_run = True
         self.signals = StopSignals()
         self.validated_iter = 0
+        self.resumed_meta: dict[str, Any] = {}
         runner.register_hook(_LoopHook(self))
 
     def run(self) -> nn.Module:
@@ -49,12 +57,14 @@ class StoppableLoop(BaseLoop):
         Raises:
             StopRequested: When a signal has asked to stop; its exit status is 143 or 130.
         """
+        self._check_loader()
+        self._go_on()
         self.agreement = Agreement()
         for wrapper in _finite_wrappers(self.runner):
             wrapper.agreement = self.agreement
-        self._first_iter = self._iter
-        self.place = Place(self.runner, self._iter, self._epoch)
         self.loss_parts = LossParts(unwrap_model(self.runner.model))
+        self.place = Place(self.runner, self._iter, self._epoch)
+        self._first_iter = self._iter
         with self.signals:
             try:
                 return self.train()
@@ -68,18 +78,6 @@ class StoppableLoop(BaseLoop):
     def train(self) -> nn.Module:
         """Run the epochs or iterations, hooks and validations; return the model."""
         raise NotImplementedError
-
-    def check_batches(self) -> None:
-        """Look whether there is anything to train on.
-
-        Raises:
-            ValueError: If an epoch has no batch.
-        """
-        if len(self.dataloader) == 0:
-            raise ValueError(
-                f"{len(self.dataloader.sampler)} samples a process make no batch of {self.dataloader.batch_size}: use "
-                "a smaller train_dataloader.batch_size."
-            )
 
     def validate(self) -> None:
         """Validate, and remember that it is done."""
@@ -103,47 +101,66 @@ class StoppableLoop(BaseLoop):
             idx: Number of the batch in its epoch (or, without epochs, in the run).
             data_batch: The batch.
         """
-        runner = self.runner
-        runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
+        self.runner.call_hook("before_train_iter", batch_idx=idx, data_batch=data_batch)
         number = self.agreement.largest(self.signals.received)
         if number != GO_ON:
             raise StopRequested(number, agreed=True)
+        outputs = self._step(data_batch)
         try:
-            with explain_out_of_memory(data_batch):
-                outputs = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
-        except NotFiniteError as error:
-            raise NotFiniteError(f"{self._not_finite(error, data_batch)} No step was taken.") from error
-        self.place.step_is_complete()
-        for wrapper in _finite_wrappers(runner):
-            if wrapper.left_out is not None:
-                self.place.restore_buffers()
-                if wrapper.num_not_finite:
-                    runner.logger.warning(
-                        f"{self._not_finite(wrapper.left_out, data_batch)} The step was left out, the "
-                        f"{wrapper.num_not_finite}. of {wrapper.max_not_finite} that may be."
-                    )
-        try:
-            call_every_hook(runner, "after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
+            call_every_hook(self.runner, "after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=outputs)
         finally:
             self._iter += 1
             self.place.remember(self._iter, self._epoch)
 
-    def _not_finite(self, error: NotFiniteError, batch: Any) -> str:
-        """Say what is not finite in which iteration and on which images; keep the batch."""
-        iteration = self._iter + 1
-        name = f"iter_{iteration}.pt" if get_rank() == 0 else f"iter_{iteration}_rank_{get_rank()}.pt"
-        losses, images = self.loss_parts.values(), image_paths(batch)
-        facts = dict(iteration=iteration, seed=self.runner.seed, losses=losses, images=images, reason=str(error))
+    def _step(self, batch: Any) -> dict[str, Any]:
+        runner = self.runner
         try:
-            file = str(save_batch(Path(self.runner.work_dir) / "not_finite" / name, batch, facts))
-        except OSError as full:
-            file = f"no file: {full.strerror}"
-        parts = ", ".join(f"{part} {value:g}" for part, value in losses.items())
-        shown = ", ".join(images[:4]) + (f" and {len(images) - 4} more" if len(images) > 4 else "")
-        return (
-            f"iteration {iteration}: {error} ({parts}); images: {shown or 'unknown'}. The whole batch is in {file} "
-            "(docs/reliability.md)."
+            with explain_out_of_memory(batch):
+                outputs = runner.model.train_step(batch, optim_wrapper=runner.optim_wrapper)
+        except NotFiniteError as error:
+            report = report_not_finite(runner, error, batch, self.loss_parts.values())
+            raise NotFiniteError(f"{report} (docs/reliability.md). No step was taken.") from error
+        self.place.step_is_complete()
+        for wrapper in _finite_wrappers(runner):
+            if wrapper.left_out is None:
+                continue
+            self.place.restore_buffers()
+            outputs = {}  # the averages of the log would be nan for a long time
+            if wrapper.num_not_finite:
+                report = report_not_finite(runner, wrapper.left_out, batch, self.loss_parts.values())
+                which = f"number {wrapper.num_not_finite} of {wrapper.max_not_finite} that may be"
+                runner.logger.warning(f"{report}. The step was left out, {which}.")
+        return outputs
+
+    def _check_loader(self) -> None:
+        """Refuse to end well without having trained on anything, and to go on where the sampler cannot."""
+        sampler, num_batches = self.dataloader.sampler, len(self.dataloader)
+        if num_batches == 0:
+            raise ValueError(
+                f"{len(sampler)} samples a process make no batch of {self.dataloader.batch_size}: use a smaller "
+                "train_dataloader.batch_size."
+            )
+        if (self.counts_iterations or self._iter % num_batches) and not hasattr(sampler, "set_position"):
+            raise ValueError(
+                f"{type(sampler).__name__} cannot go on in the middle of an epoch; use the sampler "
+                "densevlm_mm.ResumableSampler."
+            )
+
+    def _go_on(self) -> None:
+        """Take up the order and the place of the checkpoint, if the run was resumed from one."""
+        iteration = go_on(
+            self.runner, self.dataloader, self.resumed_meta, self._iter, self._epoch, self.counts_iterations
         )
+        if self.resumed_meta.get("validated"):
+            self.validated_iter = iteration
+        if iteration != self._iter:
+            self.runner.logger.warning(
+                f"Iteration {self._iter} of the checkpoint is iteration {iteration} with this batch: the same image "
+                "comes next."
+            )
+            self._iter = iteration
+            for wrapper in all_optim_wrappers(self.runner.optim_wrapper):
+                wrapper.initialize_count_status(self.runner.model, iteration, self._max_iters)
 
     def _leave(self, error: BaseException) -> None:
         """Tell the other processes, save the place, and wait until that is done."""
@@ -153,7 +170,7 @@ class StoppableLoop(BaseLoop):
             together = True
         else:
             together = self.agreement.tell(FAILED, _PATIENCE_SECONDS)
-        if is_main_process():
+        if is_main_process() and self.place.iter != self._first_iter:
             self._save_place(error)
         if together:
             self.agreement.tell(GO_ON, _PATIENCE_SECONDS)
@@ -166,8 +183,6 @@ class StoppableLoop(BaseLoop):
             logger.error(
                 "The error came in the middle of an optimizer step: the run can go on from its last checkpoint alone."
             )
-            return
-        if self.place.iter == self._first_iter:
             return
         if hook is None:
             logger.error("The place reached is not saved: default_hooks.checkpoint is no AtomicCheckpointHook.")
@@ -182,12 +197,8 @@ class StoppableLoop(BaseLoop):
             logger.error(f"The place reached could not be saved: {failure}")
             return
         reason = error.name if isinstance(error, StopRequested) else type(error).__name__
-        if saved is not None:
-            logger.warning(
-                f"Stopped by {reason} after iteration {self._iter}: saved in {saved}, --resume goes on there."
-            )
-        else:
-            logger.warning(f"Stopped by {reason} after iteration {self._iter}, which is the last checkpoint's.")
+        where = f"saved in {saved}, --resume goes on there" if saved else "which is that of the last checkpoint"
+        logger.warning(f"Stopped by {reason} after iteration {self._iter}: {where}.")
 
 
 class _LoopHook(Hook):
@@ -203,32 +214,16 @@ class _LoopHook(Hook):
         self._loop.signals.raise_if_received()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note whether the validation that may be due at this iteration has been done."""
+        """Note what an iteration is, and whether the validation that may be due after this one has been done."""
         meta = checkpoint["meta"]
+        meta["batches"] = BatchPlan.of(self._loop.dataloader).for_checkpoint()
+        meta["max_iters"] = self._loop._max_iters
         meta["validated"] = self._loop.validated_iter == meta["iter"]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take up the note."""
-        meta = checkpoint.get("meta", {})
-        if runner._resume and meta.get("validated"):
-            self._loop.validated_iter = meta["iter"]
-
-
-def call_every_hook(runner: Runner, stage: str, **arguments: Any) -> None:
-    """Call a stage of all hooks, also of those behind one that fails, and raise the first error at the end.
-
-    After an optimizer step the iteration has to be completed: schedules and averages must not lack it because, say, a
-    log could not be written.
-    """
-    errors = []
-    for hook in runner.hooks:
-        try:
-            if hasattr(hook, stage):
-                getattr(hook, stage)(runner, **arguments)
-        except Exception as error:
-            errors.append(error)
-    if errors:
-        raise errors[0]
+        """Take up the notes."""
+        if runner._resume:
+            self._loop.resumed_meta = dict(checkpoint.get("meta", {}))
 
 
 def _finite_wrappers(runner: Runner) -> list[FiniteOptimWrapper]:

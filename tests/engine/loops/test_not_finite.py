@@ -52,7 +52,8 @@ def test_bad_steps_that_may_be_left_out_spoil_nothing(tmp_path) -> None:
     assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
     (log,) = tmp_path.glob("*/*.log")
     assert "image_4.jpg, image_5.jpg" in log.read_text()
-    assert "the 1. of 1 that may be" in log.read_text()
+    assert "number 1 of 1 that may be" in log.read_text()
+    assert "loss: nan" not in log.read_text()
 
 
 def test_more_bad_steps_than_allowed_end_the_run(tmp_path) -> None:
