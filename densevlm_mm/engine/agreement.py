@@ -37,11 +37,17 @@ class Agreement:
 
         Raises:
             StoppedByAnotherProcess: If it is `FAILED`.
+            ConnectionError: If a process has ended without a word.
         """
         if self._group is None:
             return value
         number = torch.tensor(value)
-        dist.all_reduce(number, op=dist.ReduceOp.MAX, group=self._group)
+        try:
+            dist.all_reduce(number, op=dist.ReduceOp.MAX, group=self._group)
+        except RuntimeError as error:
+            raise ConnectionError(
+                f"another process of the run has ended or cannot be reached ({str(error).splitlines()[0][:200]})"
+            ) from error
         if int(number) == FAILED:
             raise StoppedByAnotherProcess
         return int(number)
