@@ -13,6 +13,7 @@ from densevlm_mm.apis import (
     build_runner,
     check_inputs,
     claim_work_dir,
+    count_accumulation,
     enable_amp,
     enable_auto_scale_lr,
     exit_on_user_error,
@@ -46,6 +47,7 @@ def main() -> None:
             enable_amp(cfg)
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
+        count_accumulation(cfg)
         check_inputs(cfg, "train")
         claim_work_dir(cfg, args.resume)
         build_runner(cfg, args.local_rank).train()

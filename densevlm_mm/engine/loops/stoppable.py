@@ -18,6 +18,7 @@ from densevlm_mm.engine.loops.loss_parts import LossParts
 from densevlm_mm.engine.loops.not_finite_report import report_not_finite
 from densevlm_mm.engine.loops.out_of_memory import explain_out_of_memory
 from densevlm_mm.engine.loops.place import Place
+from densevlm_mm.engine.loops.plausibility import implausible_settings
 from densevlm_mm.engine.loops.stop_signals import StopRequested, StopSignals
 from densevlm_mm.engine.not_finite import NotFiniteError
 from densevlm_mm.engine.optim_wrappers.accumulation import all_optim_wrappers
@@ -59,6 +60,8 @@ class StoppableLoop(BaseLoop):
         """
         self._check_loader()
         self._go_on()
+        for sentence in implausible_settings(self.runner, BatchPlan.of(self.dataloader)):
+            self.runner.logger.warning(f"This can hardly be meant: {sentence}")
         self.agreement = Agreement()
         for wrapper in _finite_wrappers(self.runner):
             wrapper.agreement = self.agreement
