@@ -15,7 +15,7 @@ def explain_out_of_memory(batch: Any) -> Iterator[None]:
     """Turn an error of a block that ran out of memory into one that says what to change.
 
     Args:
-        batch: What the block trains on.
+        batch: What the block trains on, if it trains.
 
     Raises:
         MemoryError: If memory was not enough; names the size of the batch and of its largest image.
@@ -27,9 +27,8 @@ def explain_out_of_memory(batch: Any) -> Iterator[None]:
         if not known and not any(words in str(error) for words in _WORDS):
             raise
         raise MemoryError(
-            f"out of memory in a training step{_size(batch)} ({str(error).splitlines()[0][:160]}). Use a smaller "
-            "train_dataloader.batch_size (optim_wrapper.accumulative_counts keeps the images of a step), smaller "
-            "images, or --amp."
+            f"out of memory{_size(batch)} ({str(error).splitlines()[0][:160]}). Use a smaller batch_size "
+            "(optim_wrapper.accumulative_counts keeps the images of a step), smaller images, or --amp."
         ) from error
 
 
@@ -38,4 +37,4 @@ def _size(batch: Any) -> str:
     if not isinstance(images, Sequence | Tensor) or not len(images) or not isinstance(images[0], Tensor):
         return ""
     height, width = max((tuple(image.shape[-2:]) for image in images), key=lambda size: size[0] * size[1])
-    return f" of {len(images)} images of up to {width} x {height} px"
+    return f" in a training step of {len(images)} images of up to {width} x {height} px"

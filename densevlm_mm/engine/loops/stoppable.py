@@ -84,7 +84,8 @@ class StoppableLoop(BaseLoop):
 
     def validate(self) -> None:
         """Validate, and remember that it is done."""
-        self.runner.val_loop.run()
+        with explain_out_of_memory(None):
+            self.runner.val_loop.run()
         self.validated_iter = self._iter
 
     def batches(self, iterator: Iterator) -> Iterator[Any]:
