@@ -1,6 +1,5 @@
 """What is said of an error to whoever started a tool."""
 
-import builtins
 import errno
 import logging
 import shutil
@@ -31,8 +30,7 @@ def user_message(error: Exception) -> str | None:
         return None
     if isinstance(error, OSError) and error.errno in _FULL_DISK and error.filename is None and "free" not in text:
         return f"{text}{_free_space()}"
-    known = kind is None or issubclass(getattr(builtins, kind, Exception), _AT_FAULT)
-    return text if known else f"{kind}: {text}"
+    return text if isinstance(error, _AT_FAULT) else f"{kind}: {text}"
 
 
 def log_traceback() -> str | None:

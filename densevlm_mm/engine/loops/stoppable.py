@@ -35,6 +35,9 @@ class StoppableLoop(BaseLoop):
     The place is that after the last complete optimizer step; saving needs an :class:`AtomicCheckpointHook`. Processes
     agree once before each forward pass whether to go on, so that all stop at the same iteration. Checkpoints say which
     images an iteration was of, and a resumed run goes on from the same one or says why it cannot.
+
+    Raises:
+        ValueError: If an epoch has no batch.
     """
 
     runner: Runner
@@ -44,6 +47,11 @@ class StoppableLoop(BaseLoop):
 
     def __init__(self, runner: Runner, dataloader: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(runner, dataloader, *args, **kwargs)
+        if len(self.dataloader) == 0:
+            raise ValueError(
+                f"{len(self.dataloader.sampler)} samples a process make no batch of {self.dataloader.batch_size}: use "
+                "a smaller train_dataloader.batch_size."
+            )
         if isinstance(dataloader, dict) and "seed" not in dataloader["sampler"]:
             # mmengine's Runner gives the seed of its start to the sampler, which a resumed run does not go on with.
             self.dataloader.sampler.follows_run = True
@@ -58,7 +66,7 @@ class StoppableLoop(BaseLoop):
         Raises:
             StopRequested: When a signal has asked to stop; its exit status is 143 or 130.
         """
-        self._check_loader()
+        self._check_sampler()
         self._go_on()
         for sentence in implausible_settings(self.runner, BatchPlan.of(self.dataloader)):
             self.runner.logger.warning(f"This can hardly be meant: {sentence}")
@@ -136,15 +144,9 @@ class StoppableLoop(BaseLoop):
                 runner.logger.warning(f"{report}. The step was left out, {which}.")
         return outputs
 
-    def _check_loader(self) -> None:
-        """Refuse to end well without having trained on anything, and to go on where the sampler cannot."""
-        sampler, num_batches = self.dataloader.sampler, len(self.dataloader)
-        if num_batches == 0:
-            raise ValueError(
-                f"{len(sampler)} samples a process make no batch of {self.dataloader.batch_size}: use a smaller "
-                "train_dataloader.batch_size."
-            )
-        if (self.counts_iterations or self._iter % num_batches) and not hasattr(sampler, "set_position"):
+    def _check_sampler(self) -> None:
+        sampler = self.dataloader.sampler
+        if (self.counts_iterations or self._iter % len(self.dataloader)) and not hasattr(sampler, "set_position"):
             raise ValueError(
                 f"{type(sampler).__name__} cannot go on in the middle of an epoch; use the sampler "
                 "densevlm_mm.ResumableSampler."
