@@ -1,7 +1,7 @@
 """Mixed precision that trains on the CPU too."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from densevlm_mm.compat.padded_convolution import whole_weight_gradients
 from densevlm_mm.engine.not_finite import NotFiniteError
 from densevlm_mm.engine.optim_wrappers.finite import FiniteOptimWrapper
 from densevlm_mm.registry import OPTIM_WRAPPERS
@@ -73,7 +74,11 @@ class AutocastOptimWrapper(FiniteOptimWrapper):
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Autocast, and no gradient synchronisation in iterations that only accumulate."""
-        with super().optim_context(model), torch.autocast(self.device_type, dtype=self.cast_dtype):
+        with ExitStack() as stack:
+            stack.enter_context(super().optim_context(model))
+            stack.enter_context(torch.autocast(self.device_type, dtype=self.cast_dtype))
+            if self.device_type == "cpu":
+                stack.enter_context(whole_weight_gradients())
             yield
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
