@@ -1,6 +1,7 @@
 """Runs that meet in a work directory, and runs that go on elsewhere, through the real tool."""
 
 import shutil
+import signal
 
 import pytest
 
@@ -21,12 +22,13 @@ def one_line(log: str) -> str:
 
 
 def test_two_runs_cannot_have_one_folder_at_once_or_one_after_the_other(train, options, tmp_path) -> None:
-    first = train(CONFIG, "--work-dir", tmp_path / "run", options=options)
+    first = train(CONFIG, "--work-dir", tmp_path / "run", options=[*options, "train_cfg.max_epochs=1000"])
     first.wait_for("[1/8]")
     second = train(CONFIG, "--resume", "--work-dir", tmp_path / "run", options=options)
     assert second.end() == 1
     assert f"in use by process {first.process.pid}" in one_line(second.log)
-    assert first.end() == 0, first.log[-3000:]
+    first.process.send_signal(signal.SIGTERM)
+    assert first.end() == 143, first.log[-3000:]
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").glob("*.pth")}
     third = train(CONFIG, "--work-dir", tmp_path / "run", options=options)
     assert third.end() == 1
