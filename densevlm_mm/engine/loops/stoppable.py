@@ -1,6 +1,7 @@
 """What the training loops share: they stop at a place from which the run goes on exactly, whatever stops them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -178,6 +179,8 @@ class StoppableLoop(BaseLoop):
             together = self.agreement.tell(FAILED, _PATIENCE_SECONDS)
         if is_main_process() and self.place.iter != self._first_iter:
             self._save_place(error)
+        with suppress(OSError):
+            self.runner.visualizer.close()  # what it holds back for minutes
         if together:
             self.agreement.tell(GO_ON, _PATIENCE_SECONDS)
 
