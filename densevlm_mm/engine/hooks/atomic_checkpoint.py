@@ -203,7 +203,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _found_here(self, best: str | None) -> str | None:
         """The best checkpoint in this folder, whatever the folder was called when its path was stored."""
-        path = self._path(Path(best or "").name)
+        path = self._path(Path(str(best or "")).name)
         return str(path) if path.name.startswith("best_") and path.is_file() else None
 
     def _delete_outdated(self) -> None:

@@ -18,6 +18,7 @@ class BatchPlan:
         images_per_iteration: Samples of a batch of all processes together.
         iterations_per_epoch: Batches of an epoch.
         num_processes: Processes that share a batch.
+        sampler: Class of the sampler.
         seed: Seed of the order.
         shuffle: Whether the order is drawn at all.
         shard: The sampler's ``shard``.
@@ -27,6 +28,7 @@ class BatchPlan:
     images_per_iteration: int
     iterations_per_epoch: int
     num_processes: int
+    sampler: str = ""
     seed: int | None = None
     shuffle: bool | None = None
     shard: tuple[int, ...] = ()
@@ -42,15 +44,19 @@ class BatchPlan:
             images_per_iteration=batch_size * num_processes,
             iterations_per_epoch=len(dataloader),
             num_processes=num_processes,
+            sampler=type(sampler).__name__,
             seed=getattr(sampler, "seed", None),
             shuffle=getattr(sampler, "shuffle", None),
             shard=tuple(getattr(sampler, "shard", ())),
         )
 
     @classmethod
-    def from_checkpoint(cls, stored: dict) -> "BatchPlan":
-        """Make the plan from what :meth:`for_checkpoint` has stored."""
-        return cls(**{**stored, "shard": tuple(stored["shard"])})
+    def from_checkpoint(cls, stored: Any) -> "BatchPlan | None":
+        """Make the plan from what :meth:`for_checkpoint` has stored; ``None`` if that is not it."""
+        try:
+            return cls(**{**stored, "shard": tuple(stored["shard"])})
+        except (TypeError, KeyError):
+            return None
 
     def for_checkpoint(self) -> dict[str, Any]:
         """Return plain values to store."""
@@ -77,10 +83,10 @@ class BatchPlan:
                 f"cannot go on in the middle of a run: its data set had {old.num_samples} images, this one has "
                 f"{self.num_samples}, so that images would come twice or never. Restore it, {_REMEDY}"
             )
-        if (self.shuffle, self.shard) != (old.shuffle, old.shard):
+        if self._order() != old._order():
             raise ValueError(
-                f"cannot go on in the middle of a run: its sampler had shuffle={old.shuffle}, shard={old.shard}, this "
-                f"one has shuffle={self.shuffle}, shard={self.shard}. Restore it, {_REMEDY}"
+                f"cannot go on in the middle of a run: its sampler was {old._order()}, now it is {self._order()}. "
+                f"Restore it, {_REMEDY}"
             )
         if self.images_per_iteration == old.images_per_iteration:
             if self.iterations_per_epoch != old.iterations_per_epoch:
@@ -102,6 +108,9 @@ class BatchPlan:
                 f"{self._same(old)}"
             )
         return epoch * self.iterations_per_epoch + seen // self.images_per_iteration
+
+    def _order(self) -> str:
+        return f"{self.sampler}(shuffle={self.shuffle}, shard={self.shard})"
 
     def _other_batch(self, old: "BatchPlan") -> str:
         return (

@@ -33,14 +33,13 @@ def go_on(
         sampler.seed = run_seed(runner)
     if not meta:
         return iteration
-    stored = meta.get("batches")
-    if stored is None:
+    old = BatchPlan.from_checkpoint(meta.get("batches"))
+    if old is None:
         runner.logger.warning(
             "The checkpoint does not say which images its iterations were of: it is taken for granted that data set, "
             "batch and number of processes are the same."
         )
         return iteration
-    old = BatchPlan.from_checkpoint(stored)
     if old.seed is not None and getattr(sampler, "seed", None) not in (None, old.seed):
         runner.logger.warning(
             f"The images keep the order of the checkpoint, seed {old.seed} instead of {sampler.seed}."
