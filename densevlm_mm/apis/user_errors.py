@@ -21,9 +21,9 @@ def user_message(error: Exception) -> str | None:
             counts as what it was there.
     """
     kind, text = _in_the_worker(error)
-    if text.startswith("DataLoader worker (pid"):
+    if text.startswith("DataLoader worker"):
         return (
-            f"{text.strip()} The system kills processes when memory runs out: use fewer num_workers or a smaller "
+            f"{text.strip(' .')}. The system kills processes when memory runs out: use fewer num_workers or a smaller "
             "batch_size."
         )
     if not isinstance(error, _AT_FAULT) and kind is None:

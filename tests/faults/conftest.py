@@ -1,6 +1,7 @@
 """Training runs of the real tools, started in the background and done harm to."""
 
 import os
+import re
 import resource
 import signal
 import socket
@@ -32,12 +33,12 @@ class Run:
         """What it has printed so far."""
         return self.log_file.read_text(errors="replace")
 
-    def wait_for(self, words: str, seconds: float = 300) -> None:
+    def wait_for(self, pattern: str, seconds: float = 300) -> None:
         """Wait until it has printed something."""
         until = time.monotonic() + seconds
-        while words not in self.log:
-            assert self.process.poll() is None, f"ended before {words!r}:\n{self.log[-3000:]}"
-            assert time.monotonic() < until, f"no {words!r} in {seconds} s:\n{self.log[-3000:]}"
+        while not re.search(pattern, self.log):
+            assert self.process.poll() is None, f"ended before {pattern!r}:\n{self.log[-3000:]}"
+            assert time.monotonic() < until, f"no {pattern!r} in {seconds} s:\n{self.log[-3000:]}"
             time.sleep(0.05)
 
     def children(self) -> list[int]:

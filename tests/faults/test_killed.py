@@ -70,7 +70,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_what_was_saved_goes_on(train
     size = (tmp_path / "whole" / "iter_32.pth").stat().st_size
     work_dir = tmp_path / "run"
     begun = train(CONFIG, "--work-dir", work_dir, options=[*options, "default_hooks.checkpoint.interval=4"])
-    begun.wait_for("[ 6/32]")
+    begun.wait_for(r"\[ 6/32\]")
     begun.signal_all(signal.SIGTERM)
     assert begun.end() == 143
     (left,) = whole_checkpoints(work_dir)
@@ -91,7 +91,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_what_was_saved_goes_on(train
 def test_a_killed_loader_process_is_one_line_and_the_place_is_saved(train, options, tmp_path) -> None:
     workers = [*options, "train_dataloader.num_workers=1", "default_hooks.checkpoint.interval=100"]
     run = train(CONFIG, "--work-dir", tmp_path / "run", options=workers)
-    run.wait_for("[ 5/32]")
+    run.wait_for(r"\[ 5/32\]")
     for child in run.children():
         os.kill(child, signal.SIGKILL)
     assert run.end() == 1

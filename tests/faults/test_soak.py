@@ -30,7 +30,7 @@ def test_two_thousand_steps_take_no_more_memory_or_files_than_five_hundred(train
     memory: dict[int, float] = {}
     files: dict[int, int] = {}
     for epoch in range(NUM_STEPS // 32 // 4, NUM_STEPS // 32 + 1):
-        run.wait_for(f"Epoch(train) [{epoch}][32/32]", seconds=1800)
+        run.wait_for(rf"Epoch\(train\) *\[{epoch}\]\[32/32\]", seconds=1800)
         memory[32 * epoch] = resident_mib(run.process.pid)
         files[32 * epoch] = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
     assert run.end(seconds=1800) == 0, run.log[-3000:]

@@ -23,7 +23,7 @@ def one_line(log: str) -> str:
 
 def test_two_runs_cannot_have_one_folder_at_once_or_one_after_the_other(train, options, tmp_path) -> None:
     first = train(CONFIG, "--work-dir", tmp_path / "run", options=[*options, "train_cfg.max_epochs=1000"])
-    first.wait_for("[1/8]")
+    first.wait_for(r"\[1/8\]")
     second = train(CONFIG, "--resume", "--work-dir", tmp_path / "run", options=options)
     assert second.end() == 1
     assert f"in use by process {first.process.pid}" in one_line(second.log)

@@ -105,6 +105,11 @@ class StoppableLoop(BaseLoop):
                     batch = next(iterator)
                 except StopIteration:
                     return
+                except (OSError, EOFError) as error:
+                    if self.dataloader.num_workers and not str(error).startswith("Caught "):
+                        # Not of a data set, which torch says, but of the connection to its process.
+                        raise ChildProcessError(f"DataLoader worker has ended ({error})") from error
+                    raise
             yield batch
 
     def run_iter(self, idx: int, data_batch: Any) -> None:  # type: ignore[override]
