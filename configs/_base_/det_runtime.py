@@ -8,7 +8,8 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # Checkpoints in the middle of an epoch too: --resume goes on exactly there.
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3, save_last=True),
+    checkpoint=dict(
+        type='densevlm_mm.AtomicCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3, save_last=True),
     strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
     class_agreement=dict(type='densevlm_mm.ClassAgreementHook'),
     normalization_check=dict(type='densevlm_mm.NormalizationCheckHook'),

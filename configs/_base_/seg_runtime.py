@@ -5,7 +5,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=3, save_last=True),
+    checkpoint=dict(
+        type='densevlm_mm.AtomicCheckpointHook', by_epoch=False, interval=4000, max_keep_ckpts=3, save_last=True),
     strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
     class_agreement=dict(type='densevlm_mm.ClassAgreementHook'),
     normalization_check=dict(type='densevlm_mm.NormalizationCheckHook'),

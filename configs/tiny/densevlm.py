@@ -30,7 +30,7 @@ default_hooks = dict(
     checkpoint=dict(interval=100))
 
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='FiniteOptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=6e-4, betas=(0.9, 0.98), weight_decay=0.1),
     paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.))

@@ -1,5 +1,6 @@
 """Hooks: teachers, labels in their place, a check of both; the weight ensemble, checkpoints, seeds, throughput."""
 
+from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
@@ -22,6 +23,7 @@ from densevlm_mm.engine.hooks.throughput import ThroughputHook
 from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 
 __all__ = [
+    "AtomicCheckpointHook",
     "ClassAgreementHook",
     "CropTeacherHook",
     "EncoderMetadataHook",

@@ -77,7 +77,9 @@ class WeightEnsembleHook(Hook):
             self._stored_alpha = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Store alpha and the initial weights beside the raw ones."""
+        """Store alpha and the initial weights beside the raw ones, also from within a validation that was stopped."""
+        if self._raw:
+            checkpoint["state_dict"].update({name: value.cpu() for name, value in self._raw.items()})
         checkpoint["weight_ensemble"] = dict(alpha=self.trained_alpha, initial_state_dict=self.initial)
 
     def before_val_epoch(self, runner: Runner) -> None:
