@@ -1,4 +1,4 @@
-"""Ensemble of the trained and the initial weights (Sec. 4.1)."""
+"""Ensemble of the trained and the initial weights, as in the published script; the paper does not mention it."""
 
 import torch
 from mmengine.hooks import Hook
@@ -18,7 +18,8 @@ class WeightEnsembleHook(Hook):
     checkpoint alone is enough to resume exactly, to evaluate and to export.
 
     Args:
-        alpha: Weight of the trained parameters, in [0, 1]; the paper uses 0.9, 1 switches the ensemble off.
+        alpha: Weight of the trained parameters, in [0, 1]; the published script has 0.9, 1 switches the
+            ensemble off.
 
     Raises:
         ValueError: If alpha is outside [0, 1].
@@ -26,7 +27,7 @@ class WeightEnsembleHook(Hook):
 
     def __init__(self, alpha: float = 0.9) -> None:
         if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must be in [0, 1], got {alpha}; the paper uses 0.9.")
+            raise ValueError(f"alpha must be in [0, 1], got {alpha}; the published script has 0.9.")
         self.alpha = alpha
         self.initial: dict[str, Tensor] | None = None
         self._raw: dict[str, Tensor] = {}
