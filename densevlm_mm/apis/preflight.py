@@ -39,7 +39,7 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
     has_test_classes = cfg.get("model", {}).get("test_class_embeddings") is not None
     for name in parts:
         for path, key in _weight_paths(cfg.get(name) or {}, name):
-            if not (phase == "test" and has_test_classes and key == "model.class_embeddings.file"):
+            if not (phase == "test" and has_test_classes and key.startswith("model.class_embeddings.")):
                 wanted.setdefault(path, key)
     missing = {path: key for path, key in wanted.items() if not _exists(path)}
     if missing:
@@ -77,6 +77,8 @@ def _weight_paths(node: Any, where: str) -> Iterator[tuple[str, str]]:
     for key, value in node.items():
         if key == "checkpoint" and isinstance(value, str):
             yield value, f"{where}.checkpoint"
+        elif key == "vocabulary" and isinstance(value, str) and value.endswith((".json", ".txt")):
+            yield value, f"{where}.vocabulary"
         elif key == "file" and "class_embeddings" in where and isinstance(value, str):
             yield value, f"{where}.file"
         else:

@@ -1,4 +1,4 @@
-"""Ensemble of the trained and the initial weights."""
+"""Ensemble of the trained and the initial weights, as in the published script; the paper does not mention it."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class WeightEnsembleHook(Hook):
     another one in the config counts for trainings that start anew. What is evaluated is logged.
 
     Args:
-        alpha: Weight of the trained parameters, in [0, 1]; 1 switches the ensemble off.
+        alpha: Weight of the trained parameters, in [0, 1]; the published script has 0.9, 1 switches the ensemble off.
         test_alpha: Evaluate with this one instead, whatever a checkpoint says. It is stored in no checkpoint.
 
     Attributes:
