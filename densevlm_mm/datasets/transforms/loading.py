@@ -106,6 +106,8 @@ class LoadImage(LoadImageFromFile):
         UnreadableImageError: the file is not a complete image.
     """
 
+    image_arguments: tuple[str, ...] = ("color_type", "imdecode_backend")  # docs/teacher_cache.md
+
     def __init__(
         self, color_type: str = "color", imdecode_backend: str = "cv2", *, backend_args: dict | None = None
     ) -> None:
