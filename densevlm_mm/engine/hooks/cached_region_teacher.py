@@ -35,10 +35,12 @@ class CachedRegionTeacherHook(RegionTeacherHook):
 
     Attributes:
         cache_options: Names of the options that the hook's cache knows.
+        fills_ahead: Whether an image has one record, which tools/cache_teacher.py can make before it is asked for.
         cache: The cache while training, else None.
     """
 
     cache_options: tuple[str, ...] = ("path", "dtype", "min_threshold")
+    fills_ahead = True
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ class CropTeacherHook(CachedRegionTeacherHook):
     region_targets: tuple[str, ...] = ("teacher_features", "teacher_logits")
     asks_of_teacher = (*RegionTeacherHook.asks_of_teacher, "embed_dim", "image_size")
     cache_options = ("path", "dtype")
+    fills_ahead = False
 
     def __init__(
         self,

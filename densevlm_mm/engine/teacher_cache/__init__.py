@@ -1,5 +1,6 @@
 """The exact cache of a frozen teacher's targets; docs/teacher_cache.md."""
 
+from densevlm_mm.engine.teacher_cache.cache_key import flat_facts
 from densevlm_mm.engine.teacher_cache.feature_records import FeatureRecords
 from densevlm_mm.engine.teacher_cache.grid_pipeline import GridPipeline, grid_pipeline
 from densevlm_mm.engine.teacher_cache.logit_records import LogitRecords
@@ -18,6 +19,7 @@ __all__ = [
     "TargetCache",
     "facts_of_config",
     "facts_of_module",
+    "flat_facts",
     "grid_pipeline",
     "retrieval_temperature",
 ]

@@ -36,12 +36,23 @@ def cache_folder(path: str | Path, facts: Mapping[str, Any]) -> tuple[Path, str]
 
 def differing_facts(facts: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """Where two sets of facts differ: ``name (first, not second)``, with the names of nested facts joined by points."""
-    ours, theirs = _flat(facts), _flat(others)
+    ours, theirs = flat_facts(facts), flat_facts(others)
     return [
         f"{name} ({_short(ours.get(name))}, not {_short(theirs.get(name))})"
         for name in dict.fromkeys([*ours, *theirs])
         if ours.get(name) != theirs.get(name)
     ]
+
+
+def flat_facts(node: Any, name: str = "") -> dict[str, Any]:
+    """Facts without nesting: names joined by points to values."""
+    if not isinstance(node, Mapping) or not node:
+        return {name: node}
+    return {
+        path: value
+        for key, child in node.items()
+        for path, value in flat_facts(child, f"{name}.{key}" if name else str(key)).items()
+    }
 
 
 def _because(path: Path, facts: Mapping[str, Any]) -> str:
@@ -59,16 +70,6 @@ def _read(file: Path) -> dict | None:
     except (OSError, ValueError):
         return None
     return facts if isinstance(facts, dict) else None
-
-
-def _flat(node: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(node, Mapping):
-        return {name: node}
-    return {
-        path: value
-        for key, child in node.items()
-        for path, value in _flat(child, f"{name}.{key}" if name else str(key)).items()
-    }
 
 
 def _short(value: Any) -> str:

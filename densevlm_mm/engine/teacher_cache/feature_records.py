@@ -25,3 +25,8 @@ class FeatureRecords:
         """Read the float32 features of all regions, which have these cell ids."""
         features = np.frombuffer(record, self.dtype).reshape(len(cell_ids), -1)
         return torch.from_numpy(features.astype(np.float32))
+
+    def difference(self, record: bytes, other: bytes) -> float:
+        """Largest difference of a feature's component."""
+        ours, theirs = (np.frombuffer(content, self.dtype).astype(np.float32) for content in (record, other))
+        return float(np.abs(ours - theirs).max()) if len(ours) == len(theirs) else float("inf")

@@ -22,13 +22,13 @@ class GridPipeline:
     """A pipeline without randomness but for the grid.
 
     Args:
-        transforms: Name and arguments of every transform, for a cache's key.
+        transforms: Place and name of every transform to its arguments, for a cache's key.
         grid: The transform that draws the grid.
         pads_later: Whether the canvas is padded after the grid has been drawn.
         data_roots: Root folders of the data sets.
     """
 
-    transforms: tuple[tuple[str, dict[str, Any]], ...]
+    transforms: dict[str, dict[str, Any]]
     grid: GridRegions
     pads_later: bool
     data_roots: tuple[str, ...]
@@ -105,16 +105,16 @@ def _parts(dataset: Any) -> Iterator[Any]:
         yield dataset
 
 
-def _read(dataset: Any) -> tuple[tuple[tuple[str, dict[str, Any]], ...], list[Any]]:
+def _read(dataset: Any) -> tuple[dict[str, dict[str, Any]], list[Any]]:
     pipeline = getattr(dataset, "pipeline", None)
     if pipeline is None:
         raise ValueError(f"a teacher cache needs to know the pipeline of the data, and {type(dataset)} shows none.")
     transforms = list(pipeline.transforms)
-    return tuple(_facts(transform) for transform in transforms), transforms
+    names = [f"{place} {type(transform).__name__}" for place, transform in enumerate(transforms)]
+    return dict(zip(names, map(_arguments, transforms), strict=True)), transforms
 
 
-def _facts(transform: Any) -> tuple[str, dict[str, Any]]:
-    name = type(transform).__name__
+def _arguments(transform: Any) -> dict[str, Any]:
     if isinstance(transform, ProposalRegions):
         raise ValueError(
             "a teacher cache holds the targets of grid cells, and the boxes of ProposalRegions are free: leave out the "
@@ -123,12 +123,12 @@ def _facts(transform: Any) -> tuple[str, dict[str, Any]]:
     # Of the class itself: what a subclass does has to be declared anew.
     if "image_arguments" not in vars(type(transform)):
         raise ValueError(
-            f"a teacher cache needs images that are the same in every epoch, and {name} of the training pipeline may "
-            "change them at random: leave out the hook's cache, or take the transform out of the pipeline. (One that "
-            "always does the same says so by image_arguments, see docs/teacher_cache.md.)"
+            f"a teacher cache needs images that are the same in every epoch, and {type(transform).__name__} of the "
+            "training pipeline may change them at random: leave out the hook's cache, or take the transform out of the "
+            "pipeline. (One that always does the same says so by image_arguments, see docs/teacher_cache.md.)"
         )
     if isinstance(transform, PackRegionInputs):
         missing = [key for key in _NEEDED_META if key not in transform.meta_keys]
         if missing:
             raise ValueError(f"a teacher cache needs {missing[0]!r} among the meta_keys of PackRegionInputs.")
-    return name, {argument: getattr(transform, argument) for argument in transform.image_arguments}
+    return {argument: getattr(transform, argument) for argument in transform.image_arguments}

@@ -50,8 +50,7 @@ class LogitRecords:
     def decode(self, record: bytes, cell_ids: Tensor) -> Tensor:
         """Read the cosines (R, K) float32 of some cells."""
         ids_R = cell_ids.numpy()
-        normalizer_C = np.frombuffer(record, "<f4", self.num_cells)
-        rows = np.frombuffer(record, self.dtype, offset=normalizer_C.nbytes).reshape(-1, self.num_classes)
+        normalizer_C, rows = self._parts(record)
         is_kept_C = normalizer_C == 0
         place_C = is_kept_C.cumsum() - 1
         is_kept_R = is_kept_C[ids_R]
@@ -60,6 +59,21 @@ class LogitRecords:
         dropped_M = normalizer_C[ids_R[~is_kept_R]]
         logits_RK[~is_kept_R] = rows_of_normalizers(dropped_M, self.num_classes, self.temperature)
         return torch.from_numpy(logits_RK)
+
+    def difference(self, record: bytes, other: bytes) -> float:
+        """Largest difference of a confidence, and of a cosine of a cell that both records keep."""
+        cells = torch.arange(self.num_cells)
+        ours, theirs = self.decode(record, cells), self.decode(other, cells)
+        confidences = [retrieve(logits, self.temperature).confidences for logits in (ours, theirs)]
+        both = torch.from_numpy((self._parts(record)[0] == 0) & (self._parts(other)[0] == 0))
+        cosines = (ours[both] - theirs[both]).abs().flatten()
+        return float(torch.cat([cosines, (confidences[0] - confidences[1]).abs()]).max())
+
+    def _parts(self, record: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """Normalisers (C,) and kept rows."""
+        normalizer_C = np.frombuffer(record, "<f4", self.num_cells)
+        rows = np.frombuffer(record, self.dtype, offset=normalizer_C.nbytes)
+        return normalizer_C, rows.reshape(-1, self.num_classes)
 
 
 def rows_of_normalizers(normalizer_M: np.ndarray, num_classes: int, temperature: float) -> np.ndarray:

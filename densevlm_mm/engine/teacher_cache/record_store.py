@@ -106,10 +106,12 @@ class RecordStore:
         file = self._reader(number)
         header = os.pread(file, _HEADER.size, offset)
         if len(header) < _HEADER.size:
-            raise ValueError("the file ends before")
+            raise ValueError("the file ends before it")
         found, length, checksum = _HEADER.unpack(header)
         if found != key:
             raise ValueError("another record is there")
+        if offset + _HEADER.size + length > os.fstat(file).st_size:  # a damaged length may be gigabytes
+            raise ValueError("the file ends before it does")
         payload = os.pread(file, length, offset + _HEADER.size)
         if len(payload) != length or zlib.crc32(payload, zlib.crc32(key)) != checksum:
             raise ValueError("it does not have its checksum")

@@ -27,6 +27,9 @@ class Records(Protocol):
     def decode(self, record: bytes, cell_ids: Tensor) -> Tensor:
         """Read the float32 values of some cells."""
 
+    def difference(self, record: bytes, other: bytes) -> float:
+        """Largest difference between two records of an image."""
+
 
 class TargetCache:
     """Read and write the targets of images.
@@ -67,7 +70,7 @@ class TargetCache:
             ValueError: If the regions are not the cells that they say they are, or the image is no file.
         """
         self.pipeline.check(sample)
-        record = self.store.read(self.key(self.identity.of_sample(sample), unit))
+        record = self.store.read(self.sample_key(sample, unit))
         if record is None:
             return None
         self.num_read += 1
@@ -86,18 +89,17 @@ class TargetCache:
             does not depend on what was there.
         """
         record = self.records.encode(values.detach().float().cpu())
-        self.store.write(self.key(self.identity.of_sample(sample), unit), record)
+        self.store.write(self.sample_key(sample, unit), record)
         self.num_computed += 1
         return self.records.decode(record, sample.regions.cell_ids)
 
     def has_image(self, info: dict[str, Any]) -> bool:
         """Whether there is a record of an image of the data set's list, under the unit ``''``."""
-        return self.key(self.identity.of_info(info)) in self.store
+        return _key(self.identity.of_info(info), "") in self.store
 
-    @staticmethod
-    def key(identity: str, unit: str = "") -> bytes:
-        """Key of a record in the store."""
-        return hashlib.blake2b(f"{identity}\n{unit}".encode(), digest_size=16).digest()
+    def sample_key(self, sample: RegionDataSample, unit: str) -> bytes:
+        """Key of a sample's record in the store."""
+        return _key(self.identity.of_sample(sample), unit)
 
     def report(self) -> None:
         """Log what was read and computed by all processes, and take note of what other ones wrote."""
@@ -115,3 +117,7 @@ class TargetCache:
         print_log(text.format(**{name: int(count) for name, count in counts.items()}), "current")
         self.num_read = self.num_computed = 0
         self.store.refresh()
+
+
+def _key(identity: str, unit: str) -> bytes:
+    return hashlib.blake2b(f"{identity}\n{unit}".encode(), digest_size=16).digest()

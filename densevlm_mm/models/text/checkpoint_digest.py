@@ -8,6 +8,7 @@ it, or rewriting it within the clock's resolution, is noticed.
 import hashlib
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from densevlm_mm.files import write_text
@@ -21,7 +22,7 @@ def checkpoint_digest(checkpoint: str | Path, memo_dir: str | Path) -> str:
 
     Args:
         checkpoint: The file.
-        memo_dir: Folder that keeps what is remembered; made when it does not exist.
+        memo_dir: Folder that keeps what is remembered; made when it does not exist, done without if it cannot be.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -59,4 +60,5 @@ def _read_memo(path: Path) -> dict:
 
 def _write_memo(path: Path, memo: dict) -> None:
     # Of two processes that write at once one loses its entry, which again only costs hashing.
-    write_text(path, json.dumps(memo, indent=1))
+    with suppress(OSError):  # a folder that cannot be written to costs the same
+        write_text(path, json.dumps(memo, indent=1))
