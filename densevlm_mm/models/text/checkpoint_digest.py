@@ -53,7 +53,7 @@ def _file_state(path: Path) -> list[int]:
 def _read_memo(path: Path) -> dict:
     try:
         memo = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (OSError, json.JSONDecodeError):
         return {}  # only costs hashing the checkpoint again
     return memo if isinstance(memo, dict) else {}
 
