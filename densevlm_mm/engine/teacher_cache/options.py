@@ -1,5 +1,6 @@
 """What a user says about a teacher cache."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,6 +29,7 @@ class CacheOptions:
     def __post_init__(self) -> None:
         if not self.path or "://" in str(self.path):
             raise ValueError(f"cache.path={self.path!r} must be a local folder: records are appended to files in it.")
+        object.__setattr__(self, "path", os.path.expanduser(self.path))
         if Path(self.path).exists() and not Path(self.path).is_dir():
             raise ValueError(f"cache.path={self.path!r} is a file; give a folder.")
         if self.dtype not in ("float32", "float16"):
