@@ -82,7 +82,7 @@ class RegionRetrievalHook(CachedRegionTeacherHook):
             kind="logits of all cells",
             input_size=self.input_size,
             precision=self.precision,
-            class_embeddings=hashlib.sha256(self.text.cpu().numpy().tobytes()).hexdigest(),
+            class_embeddings=hashlib.sha256(self.embeddings.embeddings.cpu().numpy().tobytes()).hexdigest(),
             dtype=options.dtype,
             min_threshold=options.min_threshold,
             temperature=temperature,

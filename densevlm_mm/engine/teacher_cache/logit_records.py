@@ -9,6 +9,7 @@ from densevlm_mm.models.layers import retrieve
 # C cells of the grid mode, R regions of a step, M regions that are dropped, K categories.
 
 _FAR = -1e4  # a logit that softmax turns into exactly 0 in float32, and that keeps 0 * log(q) finite
+_MARGIN = 1e-4  # no other processor's softmax may find a region surer than the threshold that was dropped on this one
 
 
 class LogitRecords:
@@ -42,7 +43,7 @@ class LogitRecords:
         normalizer_C = _normalizers(confidence_C.numpy(), self.num_classes)
         rows_CK = rows_of_normalizers(normalizer_C, self.num_classes, self.temperature)
         is_exact_C = retrieve(torch.from_numpy(rows_CK), self.temperature).confidences == confidence_C
-        dropped_C = (is_exact_C & (confidence_C <= self.min_threshold)).numpy()
+        dropped_C = (is_exact_C & (confidence_C <= self.min_threshold * (1 - _MARGIN))).numpy()
         normalizer_C[~dropped_C] = 0
         rows = logits_CK.numpy()[~dropped_C].astype(self.dtype)
         return normalizer_C.astype("<f4").tobytes() + rows.tobytes()

@@ -62,20 +62,23 @@ class RecordStore:
         """Take note of what has been written since, by other processes too."""
         if not self.folder.is_dir():
             return
-        for path in sorted(self.folder.glob("*.index")):
-            if self._writer is None or path.stem != self._writer.name:
-                self._read_index(path)
+        others = (path for path in sorted(self.folder.glob("*.index")) if path.stem != self._own_name())
+        new = [self._new_entries(path) for path in others]
+        if new:
+            self._index.extend(*(np.concatenate(parts) for parts in zip(*new, strict=True)))
 
-    def _read_index(self, path: Path) -> None:
+    def _own_name(self) -> str | None:
+        return None if self._writer is None else self._writer.name
+
+    def _new_entries(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        """Hashes and places that were added to an index file since it was last read."""
         consumed = self._consumed.get(path.stem, 0)
         # A process that was killed, or is writing, may leave a part of an entry at the end.
-        count = (path.stat().st_size - consumed) // _ENTRY.itemsize
-        if count <= 0:
-            return
+        count = max(0, path.stat().st_size - consumed) // _ENTRY.itemsize
         entries = np.fromfile(path, dtype=_ENTRY, count=count, offset=consumed)
         places = entries["offset"] | np.uint64(self._shard_number(path.stem) << _OFFSET_BITS)
-        self._index.extend(entries["hash"], places)
         self._consumed[path.stem] = consumed + entries.nbytes
+        return entries["hash"], places
 
     def _shard_number(self, name: str) -> int:
         if name not in self._shards:
