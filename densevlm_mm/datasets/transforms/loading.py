@@ -39,6 +39,8 @@ class LoadImage(LoadImageFromFile):
         UnreadableImageError: If the file is not a complete image, or too large.
     """
 
+    image_arguments: tuple[str, ...] = ("color_type", "imdecode_backend")  # docs/teacher_cache.md
+
     def __init__(
         self,
         orientation: Literal["annotated", "stored", "shown"] = "annotated",

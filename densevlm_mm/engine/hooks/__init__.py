@@ -1,6 +1,7 @@
 """Hooks: teachers, labels in their place, a check of both; the weight ensemble, checkpoints, seeds, throughput."""
 
 from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
@@ -24,6 +25,7 @@ from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 
 __all__ = [
     "AtomicCheckpointHook",
+    "CachedRegionTeacherHook",
     "ClassAgreementHook",
     "CropTeacherHook",
     "EncoderMetadataHook",

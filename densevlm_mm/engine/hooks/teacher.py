@@ -1,7 +1,8 @@
 """Frozen teachers as runner hooks: they write targets into the batch before every step."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import torch
@@ -64,14 +65,26 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
         self.teacher: Any = None
 
     def before_train(self, runner: Runner) -> None:
+        """Settle device and precision, and build the teacher."""
+        self.settle(runner)
+        self.build_teacher(runner)
+
+    def settle(self, runner: Runner) -> None:
+        """Settle on which device and in which precision the teacher runs."""
+        self.device = torch.device(get_device())
+        self.autocast_dtype = self._autocast_dtype(runner)
+
+    def build_teacher(self, runner: Runner) -> None:
         """Build the teacher on the runner's device, or share that of another hook.
 
         Raises:
             ValueError: If the teacher lacks something that this hook asks for.
         """
-        self.device = torch.device(get_device())
-        shared = self._shared_teacher(runner)
-        self.teacher = MODELS.build(self.teacher_cfg) if shared is None else shared
+        self.teacher = self._shared_teacher(runner)
+        if self.teacher is None:
+            # Whenever it is built, and whether at all, must not show in what the run draws.
+            with torch.random.fork_rng(devices=[]):
+                self.teacher = MODELS.build(self.teacher_cfg)
         self.teacher.to(self.device).eval().requires_grad_(False)
         missing = [name for name in self.asks_of_teacher if not hasattr(self.teacher, name)]
         if missing:
@@ -79,7 +92,6 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
                 f"{type(self).__name__} needs a teacher with {', '.join(self.asks_of_teacher)}, and "
                 f"{type(self.teacher).__name__} has no {missing[0]!r}: see docs/extending.md."
             )
-        self.autocast_dtype = self._autocast_dtype(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Free the teacher."""
@@ -104,9 +116,24 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
             images = torch.stack([image.to(self.device, non_blocking=True) for image in images])
         # Left on the device for the hooks that follow and for the student's preprocessor.
         data_batch["inputs"] = images = images.to(self.device, non_blocking=True)
+        with self.autocast():
+            self.process(images, data_batch["data_samples"])
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Run a block without gradients and in the teacher's precision."""
         enabled = self.autocast_dtype is not torch.float32
         with torch.no_grad(), torch.autocast(self.device.type, dtype=self.autocast_dtype, enabled=enabled):
-            self.write_targets(images.flip(1).float(), data_batch["data_samples"])
+            yield
+
+    def process(self, canvases: Tensor, data_samples: Sequence[RegionDataSample]) -> None:
+        """Give the teacher its images; the default turns all into what :meth:`write_targets` takes.
+
+        Args:
+            canvases: As the data loader gives them, BGR canvases (B, 3, S, S) uint8, on the device.
+            data_samples: B samples.
+        """
+        self.write_targets(canvases.flip(1).float(), data_samples)
 
     @abstractmethod
     def write_targets(self, images: Tensor, data_samples: Sequence[RegionDataSample]) -> None:
