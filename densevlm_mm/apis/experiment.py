@@ -8,18 +8,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
+from densevlm_mm.apis.config_keys import RUNNER_KEYS, check_config_keys
 from densevlm_mm.apis.ignore_label import spread_ignore_index
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu
-
-# What mmengine's Runner.from_cfg and the OpenMMLab tools read beside the keys that a config happens to define.
-_RUNNER_KEYS = set(
-    """
-    model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg auto_scale_lr
-    optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks custom_hooks data_preprocessor load_from
-    resume launcher env_cfg log_processor log_level visualizer default_scope randomness experiment_name custom_imports
-    runner_type tta_model tta_pipeline activation_checkpointing compile
-    """.split()  # noqa: SIM905
-)
 
 
 def load_experiment(
@@ -36,7 +27,8 @@ def load_experiment(
     Raises:
         FileNotFoundError: If there is no such file; names similar ones.
         KeyError: If an option's key does not lead into the config.
-        ValueError: If the ignored label of a segmentor's data set is contradicted, see :func:`spread_ignore_index`.
+        ValueError: If a component does not take a key, see :func:`check_config_keys`, or the ignored label of a
+            segmentor's data set is contradicted, see :func:`spread_ignore_index`.
     """
     path = Path(config)
     if not path.is_file():
@@ -52,6 +44,7 @@ def load_experiment(
         cfg.work_dir = str(Path("work_dirs") / path.stem)
     if not torch.cuda.is_available():
         adapt_config_to_cpu(cfg)
+    check_config_keys(cfg)
     spread_ignore_index(cfg)
     return cfg
 
@@ -114,7 +107,7 @@ def _check_options(cfg: Config, options: dict[str, Any]) -> None:
                 raise KeyError(f"--cfg-options {dotted}: {'.'.join(steps[:depth])} is a value, it has no {step!r}.")
             known = list(node.keys())
             if depth == 0:
-                known += sorted(_RUNNER_KEYS)
+                known += sorted(RUNNER_KEYS)
             if step not in known and (not is_last or depth == 0):
                 close = difflib.get_close_matches(step, known, n=1)
                 hint = f" Did you mean {close[0]!r}?" if close else f" There are: {', '.join(map(str, known[:12]))}."
