@@ -14,6 +14,7 @@ from densevlm_mm.apis import (
     check_inputs,
     claim_work_dir,
     count_accumulation,
+    disable_validation,
     enable_amp,
     enable_auto_scale_lr,
     exit_on_user_error,
@@ -27,6 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="path of the config file")
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision, on CPU too (bfloat16)")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size")
+    parser.add_argument("--no-validate", action="store_true", help="train without validation: no annotations needed")
     parser.add_argument(
         "--resume",
         nargs="?",
@@ -45,6 +47,8 @@ def main() -> None:
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)
         if args.amp:
             enable_amp(cfg)
+        if args.no_validate:
+            disable_validation(cfg)
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
         count_accumulation(cfg)

@@ -2,7 +2,13 @@
 
 from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
 from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, exit_on_user_error
-from densevlm_mm.apis.experiment import count_accumulation, enable_amp, enable_auto_scale_lr, load_experiment
+from densevlm_mm.apis.experiment import (
+    count_accumulation,
+    disable_validation,
+    enable_amp,
+    enable_auto_scale_lr,
+    load_experiment,
+)
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.prediction import predict_on_images
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
@@ -16,6 +22,7 @@ __all__ = [
     "check_inputs",
     "claim_work_dir",
     "count_accumulation",
+    "disable_validation",
     "enable_amp",
     "enable_auto_scale_lr",
     "enable_outputs",

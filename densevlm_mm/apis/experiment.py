@@ -89,6 +89,22 @@ def count_accumulation(cfg: Config) -> None:
         scaling["base_batch_size"] /= count
 
 
+def disable_validation(cfg: Config) -> None:
+    """Train without validation, for data without annotations.
+
+    ``save_best`` goes too, since nothing says what is best; the newest checkpoints are kept.
+
+    Args:
+        cfg: The experiment, changed in place.
+    """
+    for key in ("val_dataloader", "val_cfg", "val_evaluator"):
+        cfg[key] = None
+    checkpoint = cfg.get("default_hooks", {}).get("checkpoint") or {}
+    if checkpoint.pop("save_best", None):
+        checkpoint.pop("rule", None)
+        print_log("no validation, so that no checkpoint is the best one: save_best is off", "current")
+
+
 def _check_options(cfg: Config, options: dict[str, Any]) -> None:
     """A mistyped key would be added in silence: every step but the last one has to exist."""
     for dotted in options:

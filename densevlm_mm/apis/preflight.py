@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mmengine.config import Config
 
+from densevlm_mm.apis.best_checkpoint import check_save_best
 from densevlm_mm.apis.data_checks import check_data
 from densevlm_mm.checkpoint_files.formats import similar_files
 from densevlm_mm.models.clip import CheckpointName
@@ -28,8 +29,10 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
 
     Raises:
         MissingInputsError: If anything is missing; see its message.
-        ValueError: If annotations, label maps or images are wrong.
+        ValueError: If annotations, label maps or images are wrong, or ``save_best`` names no figure of the validation.
     """
+    if phase == "train":
+        check_save_best(cfg)
     loaders = ("train_dataloader", "val_dataloader") if phase == "train" else ("test_dataloader",)
     wanted: dict[str, str] = {}
     for name in loaders:

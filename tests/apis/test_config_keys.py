@@ -48,7 +48,7 @@ def test_all_of_them_are_named_at_once_and_without_a_near_one_all_that_are_taken
 def test_components_of_mmdet_are_looked_up_in_their_scope() -> None:
     node = dict(type="FPN", in_channels=[8], out_channels=8, num_outs=1, norms=dict(type="BN", requires_grad=True))
     cfg = Config(dict(default_scope="mmdet", model=dict(type="densevlm_mm.FViT", neck=node)))
-    with pytest.raises(ValueError, match="1 key.*\n  model.neck.norms: FPN has no 'norms'; did you mean 'norm_cfg'"):
+    with pytest.raises(ValueError, match=r"1 key.*\n  model.neck.norms: FPN has no 'norms'; did you mean 'norm_cfg'"):
         check_config_keys(cfg)
 
 

@@ -8,7 +8,8 @@ from mmdet.datasets import CocoDataset
 from mmengine.evaluator import Evaluator
 from mmengine.registry import METRICS, DefaultScope
 
-import densevlm_mm.evaluation.ov_coco_metric  # noqa: F401
+from densevlm_mm.evaluation.figure_names import figure_names
+from densevlm_mm.evaluation.ov_coco_metric import OVCocoAP50Metric
 from densevlm_mm.vocabulary.splits import load_split
 
 MISSING_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
@@ -96,6 +97,7 @@ def ann_file(tmp_path: Path) -> str:
 def test_everything_found_is_one(ann_file: str) -> None:
     figures = evaluate(ann_file, ALL_FOUND)
     assert ap50s(figures) == pytest.approx((1.0, 1.0, 1.0))
+    assert set(figures) == set(figure_names(OVCocoAP50Metric, dict(metric="bbox")) or ())
     assert figures["coco/bbox_mAP_50"] == 1.0
 
 

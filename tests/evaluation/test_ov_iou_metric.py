@@ -11,6 +11,7 @@ from mmengine.dataset import DefaultSampler
 from PIL import Image
 
 import densevlm_mm.compat  # noqa: F401
+from densevlm_mm.evaluation.figure_names import figure_names
 from densevlm_mm.evaluation.ov_iou_metric import OpenVocabularyIoUMetric
 
 CLASSES = ("boat", "surfboard", "sky", "sea", "unicorn", "dragon")
@@ -99,7 +100,11 @@ def test_main_figures_equal_mmsegs() -> None:
     theirs.dataset_meta = META
     theirs.process({}, samples)
     ours = evaluate(samples, iou_metrics=["mIoU", "mDice", "mFscore"])
-    for key, value in theirs.evaluate(4).items():
+    options = dict(iou_metrics=["mIoU", "mDice", "mFscore"])
+    assert set(ours) <= set(figure_names(OpenVocabularyIoUMetric, options) or ())
+    expected = theirs.evaluate(4)
+    assert set(expected) == set(figure_names(IoUMetric, options) or ())
+    for key, value in expected.items():
         assert ours[key] == pytest.approx(float(value), abs=0.006), key
 
 

@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 
 from densevlm_mm.datasets import RegionDataSample
 from densevlm_mm.evaluation import RegionClassificationMetric
+from densevlm_mm.evaluation.figure_names import figure_names
 
 IS_THING = np.array([True, False, True, True, False, True, False, False, True])
 META = dict(classes=[f"class {i}" for i in range(9)], is_thing=IS_THING.tolist())
@@ -78,6 +79,7 @@ def reference(samples):
 def test_figures_equal_a_slow_reference(seed):
     samples = make_samples(30, seed=seed)
     figures = evaluate(samples)
+    assert set(figures) == set(figure_names(RegionClassificationMetric, {}))
     expected = reference(samples)
     assert {key: figures[key] for key in expected} == pytest.approx(expected)
     assert figures["region/offset_control"] >= figures["region/offset_control_before"]
