@@ -11,9 +11,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from densevlm_mm.apis.config_options import ConfigOptions
+from densevlm_mm.apis.map_strides import check_map_strides
 from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
+from densevlm_mm.engine.unwrap import unwrap_model
 
 
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +62,13 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     Args:
         cfg: The experiment; ``cfg.launcher`` says how its processes were started.
         local_rank: Number of this process on its machine, where the launcher sets no ``LOCAL_RANK``.
+
+    Raises:
+        ValueError: If a detector's anchors are not where the maps of its backbone are, see :func:`check_map_strides`.
     """
     share_loader_temp_dir()
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     init_cpu_process_group(cfg.launcher)
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    check_map_strides(unwrap_model(runner.model))
+    return runner

@@ -1,8 +1,7 @@
-"""A frozen dense encoder as the backbone of an mmdetection or mmsegmentation model."""
+"""A dense encoder, frozen or fine-tuned, as the backbone of an mmdetection or mmsegmentation model."""
 
 from collections.abc import Sequence
 
-import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -14,10 +13,15 @@ from densevlm_mm.registry import MODELS
 
 @MODELS.register_module()
 class DenseVLMBackbone(BaseModule):
-    """Four maps of a frozen :class:`DenseImageEncoder`: strides patch/4, patch/2, patch and 2*patch (F-ViT's pyramid).
+    """Four maps of a :class:`DenseImageEncoder`: strides patch/4, patch/2, patch and 2*patch (F-ViT's pyramid).
 
-    The tower runs as in pretraining, the last block in its value-path form; it stays in eval mode, without gradients.
-    Only the adaptors that bring the maps to their strides train. For patch 16 the strides are 4, 8, 16 and 32.
+    The tower runs as in pretraining, the last block in its value-path form, and stays in eval mode. It is frozen: only
+    the adaptors that bring the maps to their strides train. For patch 16 the strides are 4, 8, 16 and 32, for patch 14
+    they are 3.5, 7, 14 and 28.
+
+    With ``encoder=dict(trainable='blocks')`` its blocks are fine-tuned, best with rates that fall from the last block
+    to the first: ``optim_wrapper=dict(constructor='densevlm_mm.GroupedOptimWrapperConstructor',
+    paramwise_cfg=dict(layer_decay=0.75))``.
 
     Args:
         encoder: Config of a :class:`DenseImageEncoder`: a published or an exported checkpoint, or one of
@@ -29,7 +33,8 @@ class DenseVLMBackbone(BaseModule):
         init_cfg: For the adaptors, as in mmengine; default: PyTorch's initialisation.
 
     Raises:
-        ValueError: If the encoder is to be trained, or if adaptors are asked for other than four maps.
+        ValueError: If more of the encoder is to train than its blocks, or blocks that no map comes from or after, or if
+            adaptors are asked for other than four maps.
 
     Example:
         >>> backbone = dict(type='densevlm_mm.DenseVLMBackbone', out_indices=(3, 5, 7, 11), encoder=dict(
@@ -45,19 +50,32 @@ class DenseVLMBackbone(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if encoder.get("trainable", "none") != "none":
-            raise ValueError(f"the backbone's encoder is frozen: leave out encoder.trainable={encoder['trainable']!r}.")
+        if encoder.get("trainable", "none") not in ("none", "blocks"):
+            raise ValueError(
+                f"encoder.trainable={encoder['trainable']!r} would train what no map is made of: use 'blocks' to "
+                "fine-tune the backbone's encoder, or leave it out to keep it frozen."
+            )
         if adapt and len(out_indices) != 4:
             raise ValueError(
                 f"the pyramid is made of four maps, got out_indices={tuple(out_indices)}; or set adapt=False."
             )
         self.encoder = MODELS.build(encoder)
         self.out_indices = tuple(out_indices)
+        self._check_gradients()
         self.adaptors = self._build_adaptors(norm_cfg or dict(type="SyncBN")) if adapt else None
         stride, width = self.encoder.stride, self.encoder.width
         self.strides = [stride / 4, stride / 2, stride, stride * 2] if adapt else [stride] * len(self.out_indices)
         self.out_channels = [width] * len(self.out_indices)
         self.embed_dim = self.encoder.embed_dim
+
+    def _check_gradients(self) -> None:
+        blocks = self.encoder.blocks
+        last = max(index % len(blocks) for index in self.out_indices)
+        if any(parameter.requires_grad for block in blocks[last + 1 :] for parameter in block.parameters()):
+            raise ValueError(
+                f"the last of out_indices={self.out_indices} is block {last}, and no gradient reaches the blocks after "
+                f"it: let the last of out_indices be {len(blocks) - 1}, or leave out encoder.trainable."
+            )
 
     def _build_adaptors(self, norm_cfg: dict) -> nn.ModuleList:
         width = self.encoder.width
@@ -84,9 +102,7 @@ class DenseVLMBackbone(BaseModule):
         Returns:
             For each of ``out_indices`` (B, C, H / stride, W / stride).
         """
-        with torch.no_grad():
-            features = self.encoder.features(images, self.out_indices)
-        return self._adapt(features)
+        return self._adapt(self.encoder.features(images, self.out_indices))
 
     def forward_with_dense(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Return the maps and the dense CLIP map from one pass through the tower.
@@ -97,8 +113,7 @@ class DenseVLMBackbone(BaseModule):
         Returns:
             The maps, as :meth:`forward`, and the dense map (B, D, h, w), unit norm at every position.
         """
-        with torch.no_grad():
-            features, dense = self.encoder.features_and_dense(images, self.out_indices)
+        features, dense = self.encoder.features_and_dense(images, self.out_indices)
         return self._adapt(features), dense
 
     def _adapt(self, features: list[Tensor]) -> tuple[Tensor, ...]:

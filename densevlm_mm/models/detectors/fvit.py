@@ -20,8 +20,8 @@ from densevlm_mm.vocabulary.vocabulary import VocabularySource
 class FViT(TwoStageDetector):
     """A Faster or Mask R-CNN over a :class:`DenseVLMBackbone`, for classes that are given as text.
 
-    Only the backbone's adaptors, the neck and the heads train. In a test the backbone's dense map goes to the RoI head,
-    which combines it with the detector's scores; the tower runs once an image.
+    Only the backbone's adaptors, the neck and the heads train, unless the encoder is told to. In a test the backbone's
+    dense map goes to the RoI head, which combines it with the detector's scores; the tower runs once an image.
 
     Args:
         **options: Those of mmdet's ``TwoStageDetector``; ``backbone`` is a ``densevlm_mm.DenseVLMBackbone`` and

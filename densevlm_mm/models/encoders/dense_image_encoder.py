@@ -119,6 +119,11 @@ class DenseImageEncoder(BaseModule):
         return merge_preprocess_dict(PreprocessCfg(), preprocess_tuples(stated))
 
     @property
+    def blocks(self) -> list[nn.Module]:
+        """The transformer blocks, or the stages of ResNet and ConvNeXt, first to last."""
+        return self._tower.groups()
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """Mean of each RGB channel, 0-1 scale."""
         return self.preprocess_cfg["mean"]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 
 from densevlm_mm.models.backbones import DenseVLMBackbone
 from densevlm_mm.models.encoders import DenseImageEncoder
@@ -64,6 +65,32 @@ def test_only_adaptors_train_and_the_tower_stays_in_eval_mode() -> None:
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def test_blocks_are_fine_tuned_at_rates_that_fall_towards_the_first() -> None:
+    backbone = build(encoder=dict(ENCODER, trainable="blocks")).train()
+    before = {name: value.clone() for name, value in backbone.named_parameters()}
+    optim_wrapper = build_optim_wrapper(
+        backbone,
+        dict(
+            constructor="densevlm_mm.GroupedOptimWrapperConstructor",
+            optimizer=dict(type="SGD", lr=1.0),
+            paramwise_cfg=dict(layer_decay=0.5),
+        ),
+    )
+    sum(m.square().mean() for m in backbone(torch.randn(2, 3, 64, 64))).backward()
+    optim_wrapper.step()
+
+    assert not backbone.encoder.training
+    moved = set()
+    for name, parameter in backbone.named_parameters():
+        rate = 1.0 if name.startswith("adaptors.") else 0.5 if ".blocks.1." in name else 0.25
+        if parameter.grad is None:
+            assert torch.equal(parameter, before[name]), name
+        else:
+            torch.testing.assert_close(parameter, before[name] - rate * parameter.grad)
+            moved.add((name.split(".")[0], ".blocks.0." in name, ".blocks.1." in name))
+    assert moved == {("adaptors", False, False), ("encoder", True, False), ("encoder", False, True)}
+
+
 def test_init_weights_leaves_the_tower_alone() -> None:
     backbone = build(init_cfg=dict(type="Constant", layer="ConvTranspose2d", val=0.5))
     before = {name: value.clone() for name, value in backbone.encoder.state_dict().items()}
@@ -80,7 +107,11 @@ def test_unadapted_maps_all_have_the_patchs_stride() -> None:
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [(dict(encoder=dict(ENCODER, trainable="blocks")), "trainable"), (dict(out_indices=(0, 1)), "four")],
+    [
+        (dict(encoder=dict(ENCODER, trainable="all")), "use 'blocks' to fine-tune"),
+        (dict(encoder=dict(ENCODER, trainable="blocks"), out_indices=(0, 0, 0, 0)), "out_indices be 1"),
+        (dict(out_indices=(0, 1)), "four"),
+    ],
 )
 def test_wrong_arguments_are_named(options, named) -> None:
     with pytest.raises(ValueError, match=named):
