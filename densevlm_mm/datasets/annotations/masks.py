@@ -171,22 +171,24 @@ def _sums_within(values: np.ndarray, owner: np.ndarray) -> tuple[np.ndarray, np.
     return sums - np.repeat(before, np.diff(np.r_[begins, len(values)])), owner
 
 
-def mask_area(mask: Mask, height: int, width: int) -> float:
-    """Pixels of a checked mask.
+def run_lengths(mask: Mask, height: int, width: int) -> Any:
+    """A checked mask as pycocotools' own run lengths.
 
     Args:
         mask: Polygons or run lengths.
         height: Rows of the image.
         width: Columns of the image.
     """
-    encoded: Any
     if isinstance(mask, list):
-        encoded = mask_utils.merge(mask_utils.frPyObjects([p for p in mask if len(p) >= 6], height, width))
-    elif isinstance(mask.counts, list):
-        encoded = mask_utils.frPyObjects(dict(size=list(mask.size), counts=mask.counts), height, width)
-    else:
-        encoded = dict(size=list(mask.size), counts=mask.counts.encode())
-    return float(mask_utils.area(encoded))
+        return mask_utils.merge(mask_utils.frPyObjects([p for p in mask if len(p) >= 6], height, width))
+    if isinstance(mask.counts, list):
+        return mask_utils.frPyObjects(dict(size=list(mask.size), counts=mask.counts), height, width)
+    return dict(size=list(mask.size), counts=mask.counts.encode())
+
+
+def mask_area(mask: Mask, height: int, width: int) -> float:
+    """Pixels of a checked mask, see :func:`run_lengths`."""
+    return float(mask_utils.area(run_lengths(mask, height, width)))
 
 
 def is_flat(mask: Mask | None, box_xywh: Sequence[float]) -> bool:
