@@ -15,6 +15,7 @@ from densevlm_mm.apis.map_strides import check_map_strides
 from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
+from densevlm_mm.engine.hooks.normalization_check import NormalizationCheckHook
 from densevlm_mm.engine.unwrap import unwrap_model
 
 
@@ -57,7 +58,7 @@ def exit_on_user_error(tool: str) -> Iterator[None]:
 
 
 def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
-    """Build the runner of an experiment, its processes connected.
+    """Build the runner of an experiment, its processes connected; warn of another normalisation than the encoder's.
 
     Args:
         cfg: The experiment; ``cfg.launcher`` says how its processes were started.
@@ -71,4 +72,6 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     init_cpu_process_group(cfg.launcher)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
     check_map_strides(unwrap_model(runner.model))
+    if not any(isinstance(hook, NormalizationCheckHook) for hook in runner.hooks):  # a config of mmdet or mmseg
+        runner.register_hook(NormalizationCheckHook())
     return runner

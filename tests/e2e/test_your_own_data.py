@@ -6,11 +6,13 @@ real one; anything else is added to the commands of ``tools/train.py`` and ``too
 
 import json
 import multiprocessing
+import os
 import re
 import runpy
 import shlex
 import shutil
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -109,15 +111,11 @@ def run(command: str, added: str, folder: Path, log: Path) -> None:
     """What the shell would do, in a copy of this process: importing everything again takes longer than all the rest."""
 
     def tool() -> None:
-        import os
-
         os.chdir(folder)
         text = re.sub(r"\$\(cat (\S+)\)", lambda match: Path(match[1]).read_text().strip(), command)
         python, *sys.argv = [*shlex.split(text), *shlex.split(added)]
         assert python == "python"
-        with log.open("w") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
+        with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
             runpy.run_path(sys.argv[0], run_name="__main__")
 
     process = multiprocessing.get_context("fork").Process(target=tool)

@@ -25,6 +25,7 @@ class CATSegHead(BaseModule):
             2 and 4 times the resolution of the grid.
         aggregator: further arguments of :class:`CostAggregator`.
         loss_decode: config of the loss.
+        ignore_index: label of pixels that do not count, for a loss that names none itself; 255 leaves it to the loss.
         init_cfg: as in mmengine; None keeps PyTorch's default initialisation, as published.
     """
 
@@ -37,6 +38,7 @@ class CATSegHead(BaseModule):
         guidance_channels: Sequence[int] = (256, 128),
         aggregator: dict[str, Any] | None = None,
         loss_decode: dict[str, Any] | None = None,
+        ignore_index: int = 255,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -44,7 +46,10 @@ class CATSegHead(BaseModule):
         self.upsample1 = nn.ConvTranspose2d(in_channels, coarse, 2, 2)
         self.upsample2 = nn.ConvTranspose2d(in_channels, fine, 4, 4)
         self.aggregator = CostAggregator(embed_dim, guidance_channels, **(aggregator or {}))
-        self.loss_decode = MODELS.build(loss_decode or dict(type="PixelBinaryCrossEntropyLoss"))
+        loss = dict(loss_decode or dict(type="PixelBinaryCrossEntropyLoss"))
+        if ignore_index != 255:
+            loss.setdefault("ignore_labels", (ignore_index,))
+        self.loss_decode = MODELS.build(loss)
 
     def forward(self, dense: Tensor, taps: Sequence[Tensor], text: Tensor) -> Tensor:
         """Segment.

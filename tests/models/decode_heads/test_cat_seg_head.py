@@ -42,6 +42,19 @@ def test_loss_and_accuracy_at_the_size_of_the_labels(head) -> None:
     torch.testing.assert_close(losses["acc_seg"], 100 * right)
 
 
+@pytest.mark.parametrize("ignored", ["negative", "excluded"])
+def test_the_loss_does_not_depend_on_which_label_is_ignored(head, ignored) -> None:
+    loss = dict(type="PixelBinaryCrossEntropyLoss", ignored=ignored)
+    aggregator = dict(channels=8, num_heads=2, window_size=2, decoder_guidance_channels=(2, 2), decoder_channels=(8, 8))
+    options = dict(embed_dim=6, in_channels=10, guidance_channels=(5, 3), aggregator=aggregator, loss_decode=loss)
+    logits, labels = torch.randn(1, 3, 4, 4), torch.tensor([0, 1, 2, 255]).repeat(1, 4, 1)
+    expected = type(head)(**options).loss(logits, labels)
+    own = labels.where(labels != 255, 3)
+    assert type(head)(ignore_index=3, **options).loss(logits, own) == expected
+    with pytest.raises(ValueError, match="neither one of the 3 classes"):
+        type(head)(**options).loss(logits, own)
+
+
 def test_accuracy_without_a_label_is_zero(head) -> None:
     losses = head.loss(torch.randn(1, 3, 4, 4), torch.full((1, 8, 8), 255))
     assert losses["acc_seg"] == 0
