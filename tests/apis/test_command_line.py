@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from densevlm_mm.apis import exit_on_user_error
+from densevlm_mm.apis import build_runner, exit_on_user_error
+from densevlm_mm.engine.hooks import NormalizationCheckHook
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,21 @@ def test_the_log_file_gets_the_traceback(tmp_path: Path) -> None:
 def test_bugs_keep_their_traceback() -> None:
     with pytest.raises(TypeError), exit_on_user_error("tools/x.py"):
         raise TypeError("a bug")
+
+
+@pytest.mark.parametrize("hooks", [{}, dict(normalization_check=dict(type="NormalizationCheckHook"))])
+def test_every_run_compares_the_normalisation_once(tmp_path: Path, hooks: dict) -> None:
+    encoder = dict(
+        type="DenseImageEncoder", checkpoint="densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
+    )
+    cfg = Config(
+        dict(
+            model=encoder,
+            work_dir=str(tmp_path),
+            launcher="none",
+            default_scope="densevlm_mm",
+            default_hooks=hooks,
+            experiment_name=tmp_path.name,
+        )
+    )
+    assert sum(isinstance(hook, NormalizationCheckHook) for hook in build_runner(cfg).hooks) == 1

@@ -137,3 +137,19 @@ def test_installing_twice_changes_nothing() -> None:
     install()
     assert sys.modules["mmcv._ext"] is extension
     assert sys.meta_path == finders
+
+
+def test_what_was_imported_before_the_package_does_no_harm() -> None:
+    code = """
+import mmdet, mmseg
+try:
+    import mmcv.ops
+except ModuleNotFoundError as error:
+    assert error.name == "mmcv._ext"
+import densevlm_mm
+import mmcv.ops, torch
+boxes = torch.tensor([[0.0, 0, 8, 8], [0, 0, 8, 7]])
+assert len(mmcv.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5)[0]) == 1
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=True, timeout=240)

@@ -2,10 +2,12 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 
 import densevlm_mm  # noqa: F401
+from densevlm_mm.apis import load_experiment
 from densevlm_mm.models.detectors import FViT
 from densevlm_mm.models.open_vocabulary import (
     OpenVocabularyModel,
@@ -22,6 +24,27 @@ from densevlm_mm.models.text import ClassEmbeddings
 def test_our_models_follow_the_protocol(model: type) -> None:
     assert issubclass(model, OpenVocabularyModel)
     assert not issubclass(torch.nn.Module, OpenVocabularyModel)
+
+
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        ("densevlm", ("model.class_embeddings.vocabulary", "model.test_class_embeddings.vocabulary")),
+        ("fvit_original", ("model.roi_head.bbox_head.class_embeddings.vocabulary",)),
+        ("san_original", ("model.class_embeddings.vocabulary", "model.test_class_embeddings.vocabulary")),
+        ("cat_seg_original", ("model.vocabulary", "model.test_vocabulary")),
+    ],
+)
+def test_a_vocabulary_may_be_a_list_in_every_family(config: str, keys: tuple[str, ...]) -> None:
+    names = ("sky", "sandy road")
+    options: dict[str, Any] = dict.fromkeys(keys, names)
+    if config == "fvit_original":
+        head = "model.roi_head.bbox_head"
+        options |= {f"{head}.num_classes": 2, f"{head}.novel_classes": ("sandy road",)}
+    cfg = load_experiment(f"configs/tiny/{config}.py", options)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        model = MODELS.build(cfg.model)
+    assert model.predicted_classes() == names
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
