@@ -87,7 +87,9 @@ def test_processes_that_resume_from_different_places_are_refused(tmp_path, in_tw
 
     def run(rank: int) -> str:
         toy_runner(tmp_path / "shared", **options("AdamW", epochs=1)).train()
-        own_disk = toy_runner(tmp_path / ("shared" if rank == 0 else "own"), resume=rank == 0, **options("AdamW", epochs=2))
+        own_disk = toy_runner(
+            tmp_path / ("shared" if rank == 0 else "own"), resume=rank == 0, **options("AdamW", epochs=2)
+        )
         with pytest.raises(ValueError, match="a work directory that the machines do not share") as caught:
             own_disk.train()
         return str(caught.value)
