@@ -79,6 +79,14 @@ def test_a_damaged_member_stops_with_shard_and_name_or_is_counted(root: Path) ->
         images[7]
 
 
+def test_a_shard_that_vanishes_stops_the_run_whatever_the_policy(root: Path) -> None:
+    images = make(root, on_error="skip")
+    (root / "sa_000001.tar").unlink()
+    with pytest.raises(ValueError, match=r"the shard .*sa_000001\.tar is gone"):
+        images[6]
+    assert images.skipped == []
+
+
 def batches(root: Path, position: int, num_workers: int, **kwargs) -> list[list[str]]:
     """The images of each batch of epoch 1."""
     loader = Runner.build_dataloader(

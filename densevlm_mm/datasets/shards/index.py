@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,18 +69,16 @@ class ShardIndex:
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no index of shards {path}. {_HOW_TO_MAKE}")
         listing = _read_listing(self.path)
-        table = self.path.parent / str(listing.get("members"))
         entries = listing["shardlist"]
-        lengths = np.array([entry["nsamples"] for entry in entries], dtype=np.int64)
-        self.members = open_table(table, self.path)
-        if len(self.members) != lengths.sum():
-            raise ValueError(f"{table} does not belong to {self.path}: it has another number of images. {_HOW_TO_MAKE}")
+        lengths, sizes, widths = (
+            np.array([entry[key] for entry in entries], dtype=np.int64) for key in ("nsamples", "filesize", "rowsize")
+        )
+        self._table = _open_table(self.path.parent / listing["members"], int((lengths * widths).sum()), self.path)
         names = [entry["url"] for entry in entries]
         chosen = np.arange(len(names)) if shards is None else _choose(names, shards, self.path)
         self.names = [names[row] for row in chosen]
-        self.lengths = lengths[chosen]
-        self.file_sizes = np.array([entries[row]["filesize"] for row in chosen], dtype=np.int64)
-        self._rows = np.concatenate([[0], lengths.cumsum()])[chosen]
+        self.lengths, self.file_sizes, self._widths = lengths[chosen], sizes[chosen], widths[chosen]
+        self._begins = ((lengths * widths).cumsum() - lengths * widths)[chosen]
         self._ends = self.lengths.cumsum()
 
     def __reduce__(self) -> tuple:
@@ -110,7 +109,9 @@ class ShardIndex:
     def member(self, index: int) -> Member:
         """Describe an image; the arguments are those of :meth:`place`."""
         shard, number = self.place(index)
-        row = self.members[self._rows[shard] + number]
+        width = int(self._widths[shard])
+        begin = int(self._begins[shard]) + number * width
+        row = self._table[begin : begin + width].view(row_type(width - row_type(0).itemsize))[0]
         name = row["name"].decode("utf-8", "surrogateescape")
         return Member(self.names[shard], name, int(row["offset"]), int(row["size"]), int(row["mtime"]))
 
@@ -120,26 +121,21 @@ class ShardIndex:
         return crc32(json.dumps([self.names, self.lengths.tolist()]).encode())
 
 
-def open_table(table: Path, listing: Path) -> np.ndarray:
-    """Memory-map a table of images.
-
-    Raises:
-        ValueError: If it is none.
-    """
-    try:
-        return np.load(table, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the table of images {table}, which {listing} names, cannot be read: {error}") from error
+def row_type(name_length: int) -> np.dtype:
+    """The row of an image in the table, with room for its name: so many bytes, UTF-8."""
+    return np.dtype([("offset", "<u8"), ("size", "<u8"), ("mtime", "<u8"), ("name", f"S{name_length}")])
 
 
-def write_index(path: str | Path, names: list[str], file_sizes: list[int], tables: list[np.ndarray]) -> None:
-    """Write an index.
+def write_index(path: str | Path, names: Sequence[str], shards: Iterable[tuple[int, np.ndarray]]) -> int:
+    """Write an index, shard by shard as they come.
 
     Args:
         path: The ``.json``; the table goes beside it.
         names: Of the shards.
-        file_sizes: Bytes of each shard.
-        tables: Of each shard, fields ``offset``, ``size``, ``mtime`` and ``name``.
+        shards: For each its bytes and its images, (N,) of :func:`row_type`.
+
+    Returns:
+        Number of images.
 
     Raises:
         ValueError: If there is no image, or a shard comes twice.
@@ -148,27 +144,41 @@ def write_index(path: str | Path, names: list[str], file_sizes: list[int], table
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise ValueError(f"the shard {repeated[0]} is listed twice")
-    if not sum(map(len, tables)):
-        raise ValueError(f"no image in {len(names)} shards: {', '.join(names[:3])}")
-    table = np.concatenate(tables)  # of the widest name
-    members = f"{path.stem}-{crc32(table.tobytes()):08x}.npy"
-    with atomic_write(path.with_name(members)) as partial:
-        np.save(partial, table)
+    entries, checksum, total = [], 0, 0
+    building = path.with_name(f"{path.stem}-building.members")
+    with atomic_write(building) as partial, partial.open("wb") as file:
+        for name, (file_size, rows) in zip(names, shards, strict=True):
+            content = rows.tobytes()
+            file.write(content)
+            checksum = crc32(content, checksum)
+            total += len(rows)
+            entries.append(dict(url=name, nsamples=len(rows), filesize=file_size, rowsize=rows.dtype.itemsize))
+        if total == 0:
+            raise ValueError(f"no image in {len(names)} shards: {', '.join(names[:3])}")
     # The listing goes last and names its table, so that an index that is made again replaces the old one at once.
-    entries = [
-        dict(url=name, nsamples=len(rows), filesize=size)
-        for name, size, rows in zip(names, file_sizes, tables, strict=True)
-    ]
-    write_text(path, json.dumps(dict(__kind__=KIND, wids_version=1, members=members, shardlist=entries), indent=1))
-    for old in path.parent.glob(f"{path.stem}-????????.npy"):
-        if old.name != members:
+    members = path.with_name(f"{path.stem}-{checksum:08x}.members")
+    building.replace(members)
+    write_text(path, json.dumps(dict(__kind__=KIND, wids_version=1, members=members.name, shardlist=entries), indent=1))
+    for old in path.parent.glob(f"{path.stem}-????????.members"):
+        if old != members:
             old.unlink()
+    return total
+
+
+def _open_table(table: Path, num_bytes: int, listing: Path) -> np.ndarray:
+    try:
+        content = np.memmap(table, dtype=np.uint8, mode="r")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the table of images {table}, which {listing} names, cannot be read: {error}") from error
+    if len(content) != num_bytes:
+        raise ValueError(f"{table} has {len(content)} bytes, {listing} wants {num_bytes}. {_HOW_TO_MAKE}")
+    return content
 
 
 def _read_listing(path: Path) -> dict[str, Any]:
     try:
         listing = json.loads(path.read_text(encoding="utf-8"))
-        complete = all({"url", "nsamples", "filesize"} <= entry.keys() for entry in listing["shardlist"])
+        complete = all({"url", "nsamples", "filesize", "rowsize"} <= set(entry) for entry in listing["shardlist"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is no index of shards ({error!r}). {_HOW_TO_MAKE}") from error
     if not complete or not listing["shardlist"] or "members" not in listing:

@@ -3,7 +3,7 @@
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from glob import glob
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from braceexpand import braceexpand
 
-from densevlm_mm.datasets.shards.index import write_index
+from densevlm_mm.datasets.shards.index import row_type, write_index
 from densevlm_mm.datasets.shards.shard_files import ShardFiles, is_address
 from densevlm_mm.datasets.unlabeled_images import IMAGE_EXTENSIONS
 from densevlm_mm.progress import track_batches
@@ -48,19 +48,15 @@ def index_shards(
     read = partial(_read_shard, files)
     if num_workers > 1:
         with ProcessPoolExecutor(num_workers) as pool:
-            found = _tracked(pool.map(read, paths), len(paths))
-    else:
-        found = _tracked(map(read, paths), len(paths))
-    tables = [table for _, table in found]
-    write_index(out, names, [size for size, _ in found], tables)
-    return len(paths), sum(map(len, tables))
+            return len(paths), write_index(out, names, _tracked(pool.map(read, paths), len(paths)))
+    return len(paths), write_index(out, names, _tracked(map(read, paths), len(paths)))
 
 
 def list_members(path: Path) -> np.ndarray:
     """List the images of a tar file in its order.
 
     Returns:
-        Structured array with ``offset``, ``size``, ``mtime`` and ``name``.
+        (N,) of :func:`row_type`.
 
     Raises:
         FileNotFoundError: If it does not exist.
@@ -79,7 +75,7 @@ def list_members(path: Path) -> np.ndarray:
     if repeated:
         raise ValueError(f"the shard {path} holds {repeated[0].decode(errors='replace')!r} twice")
     width = max((len(row[3]) for row in rows), default=1)
-    return np.array(rows, dtype=[("offset", "<u8"), ("size", "<u8"), ("mtime", "<u8"), ("name", f"S{width}")])
+    return np.array(rows, dtype=row_type(width))
 
 
 def _expand(patterns: Sequence[str]) -> list[str]:
@@ -98,8 +94,8 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _tracked(results: Iterable[tuple[int, np.ndarray]], total: int) -> list[tuple[int, np.ndarray]]:
-    return [result for (result,) in track_batches(([result] for result in results), total, "indexing, shards")]
+def _tracked(results: Iterable[tuple[int, np.ndarray]], total: int) -> Iterator[tuple[int, np.ndarray]]:
+    return (result for (result,) in track_batches(([result] for result in results), total, "indexing, shards"))
 
 
 def _read_shard(files: ShardFiles, path: str) -> tuple[int, np.ndarray]:

@@ -10,8 +10,8 @@ from filelock import FileLock
 from densevlm_mm.datasets.image_files import UnreadableImageError
 from densevlm_mm.datasets.shards.index import Member
 
-# Not webdataset's "pipe:", which runs what a data file says.
-_SCHEMES = ("http", "https", "s3", "gs", "hf", "ais", "ftp", "ftps")
+# Those of webdataset without "pipe:", which runs what a data file says.
+_SCHEMES = ("http", "https", "gs", "hf", "ais", "ftps", "sftp", "scp")
 
 
 def is_address(shard: str) -> bool:
@@ -68,7 +68,7 @@ class ShardFiles:
 
         Raises:
             UnreadableImageError: If its bytes cannot be read.
-            ValueError: If the shard has another size than it had.
+            ValueError: If the shard is gone, or has another size than it had.
             OSError: If the shard cannot be opened or fetched.
         """
         descriptor = self._descriptor(member.shard, file_size)
@@ -96,7 +96,7 @@ class ShardFiles:
 
     def _descriptor(self, shard: str, file_size: int) -> int:
         if shard not in self._open:
-            descriptor = os.open(self.local(shard), os.O_RDONLY)
+            descriptor = self._opened(shard)
             found = os.fstat(descriptor).st_size
             if found != file_size:
                 os.close(descriptor)
@@ -109,6 +109,15 @@ class ShardFiles:
                 os.close(self._open.popitem(last=False)[1])
         self._open.move_to_end(shard)
         return self._open[shard]
+
+    def _opened(self, shard: str) -> int:
+        for _ in range(2):  # another process may have made room in the cache just now
+            try:
+                return os.open(self.local(shard), os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+        # Not FileNotFoundError, by which a data set skips single images.
+        raise ValueError(f"the shard {self.path(shard)} is gone: put it back, and go on with --resume")
 
     def _require_cache(self, address: str) -> str:
         if self.cache_dir is None:
@@ -127,7 +136,7 @@ class ShardFiles:
         with FileLock(f"{target}.lock"):  # or every worker of the machine would fetch it
             try:
                 return Path(fetcher.get_file(address))
-            except Exception as error:  # of curl, gsutil, aws, as strange as they come
+            except Exception as error:  # of curl, gsutil, ais, as strange as they come
                 raise OSError(f"the shard {address} cannot be fetched: {error}") from error
 
 
