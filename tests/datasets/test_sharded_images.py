@@ -11,15 +11,8 @@ from densevlm_mm.datasets import SeededDataset, ShardedImages
 from densevlm_mm.datasets.image_files import UnreadableImageError
 from densevlm_mm.datasets.shards import index_shards
 from densevlm_mm.registry import DATASETS
+from tests.fixtures.pipelines import PIPELINE
 from tests.fixtures.shards import write_shards
-
-PIPELINE = [
-    dict(type="densevlm_mm.LoadImage"),
-    dict(type="densevlm_mm.ResizeLongestSide", size=32),
-    dict(type="densevlm_mm.PadToSquare", size=32),
-    dict(type="densevlm_mm.GridRegions"),
-    dict(type="densevlm_mm.PackRegionInputs"),
-]
 
 
 @pytest.fixture

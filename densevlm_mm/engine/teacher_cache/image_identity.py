@@ -42,7 +42,7 @@ class ImageIdentity:
         if image_key is not None:
             return f"key {image_key}"
         if path is None:
-            raise ValueError("a teacher cache needs img_path among the meta_keys of PackRegionInputs.")
+            raise ValueError("a teacher cache needs img_path or image_key among the meta_keys of PackRegionInputs.")
         try:
             stat = os.stat(path)
         except OSError as error:
