@@ -4,6 +4,8 @@ from mmengine.structures import BaseDataElement, InstanceData
 
 # What the datasets and transforms of this package put into a sample; a loss may ask for it without a hook.
 META_KEYS = ("img_id", "img_path", "sample_idx", "ori_shape", "img_shape", "pad_shape", "scale_factor")
+# Of the data sets whose images are no files: what a teacher cache calls an image.
+OPTIONAL_META_KEYS = ("image_key",)
 REGION_KEYS = ("boxes_norm_xyxy", "cell_ids", "category_labels")
 
 

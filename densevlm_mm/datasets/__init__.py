@@ -5,8 +5,9 @@ from densevlm_mm.datasets.collate import skip_none_collate
 from densevlm_mm.datasets.panoptic_regions import PanopticRegionDataset
 from densevlm_mm.datasets.prediction_images import PredictionImageDataset
 from densevlm_mm.datasets.region_proposals import RegionProposalDataset
-from densevlm_mm.datasets.samplers import ResumableSampler, SampleIndex
+from densevlm_mm.datasets.samplers import ResumableSampler, SampleIndex, ShardSampler
 from densevlm_mm.datasets.seeded import SeededDataset
+from densevlm_mm.datasets.sharded_images import ShardedImages
 from densevlm_mm.datasets.unlabeled_images import UnlabeledImageDataset
 from densevlm_mm.structures import RegionDataSample
 
@@ -18,6 +19,8 @@ __all__ = [
     "ResumableSampler",
     "SampleIndex",
     "SeededDataset",
+    "ShardSampler",
+    "ShardedImages",
     "UnlabeledImageDataset",
     "skip_none_collate",
     "transforms",

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import PurePath
+from typing import Literal
 
 from mmengine import fileio
 from mmengine.logging import print_log
@@ -64,7 +65,7 @@ class RegionProposalDataset(UnlabeledImageDataset):
         data_root: str = "",
         data_prefix: dict | None = None,
         pipeline: Sequence[dict | Callable] = (),
-        on_error: str = "raise",
+        on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
         extensions: Sequence[str] = IMAGE_EXTENSIONS,
         indices: int | Sequence[int] | None = None,

@@ -1,21 +1,18 @@
 """Images without annotations, which is all that the pretraining reads."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from mmengine import fileio
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 from msgspec import Struct
 
 from densevlm_mm.datasets.annotations.image_names import join_image_path
 from densevlm_mm.datasets.annotations.json_files import read_json, require_existing
 from densevlm_mm.datasets.annotations.problems import Problems
 from densevlm_mm.datasets.file_listing import missing_files, summarize
-from densevlm_mm.datasets.image_files import UnreadableImageError
+from densevlm_mm.datasets.skipped_images import SkippedImages, UnreadableImagePolicy
 from densevlm_mm.registry import DATASETS
 from densevlm_mm.vocabulary.text_files import parse_lines
 
@@ -37,16 +34,13 @@ class ImageList(Struct):
 
 
 @DATASETS.register_module()
-class UnlabeledImageDataset(BaseDataset):
+class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
     """Images of a COCO-format file, a folder or a list; annotations are never read.
 
     The order is that of the JSON or the list, and alphabetical for a folder. ``img_id`` is the JSON's image id,
     otherwise the path below the folder (or as listed), so that it does not change when images are added.
 
-    An unreadable image (missing, empty, truncated, no image) is an error by default. With ``on_error='skip'`` it is
-    left out of its batch: the sample is ``None``, no other image takes its place, and the data loader needs
-    ``collate_fn=dict(type='skip_none_collate')``. Each such image is logged and counted once, over all workers of a
-    process (:attr:`skipped`); more than ``max_skipped`` of them in a process is an error.
+    What is done with an unreadable image (missing, empty, truncated, no image): :class:`UnreadableImagePolicy`.
 
     Args:
         source: COCO-format ``.json`` (LVIS too; only ``images`` is used), ``.txt`` with a path a line (UTF-8; ``#``
@@ -82,7 +76,7 @@ class UnlabeledImageDataset(BaseDataset):
         data_root: str = "",
         data_prefix: dict | None = None,
         pipeline: Sequence[dict | Callable] = (),
-        on_error: str = "raise",
+        on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
         extensions: Sequence[str] = IMAGE_EXTENSIONS,
         indices: int | Sequence[int] | None = None,
@@ -92,15 +86,11 @@ class UnlabeledImageDataset(BaseDataset):
         backend_args: dict | None = None,
         allowed_roots: Sequence[str] = (),
     ) -> None:
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
+        self.set_policy(on_error, max_skipped)
         self.source = source
-        self.on_error = on_error
-        self.max_skipped = max_skipped
         self.extensions = tuple(extensions)
         self.backend_args = backend_args
         self.allowed_roots = tuple(allowed_roots)
-        self._skipped = torch.zeros(0, dtype=torch.bool)
         super().__init__(
             ann_file=source,
             data_root=data_root,
@@ -111,17 +101,6 @@ class UnlabeledImageDataset(BaseDataset):
             test_mode=test_mode,
             lazy_init=lazy_init,
         )
-
-    @property
-    def skipped(self) -> list[int]:
-        """Indices of the images found unreadable so far, by any worker of this process."""
-        return self._skipped.nonzero().flatten().tolist()
-
-    def full_init(self) -> None:
-        """Read the list of images."""
-        if not self._fully_initialized:
-            super().full_init()
-            self._reset_skipped()
 
     def load_data_list(self) -> list[dict]:
         """List the images.
@@ -151,7 +130,7 @@ class UnlabeledImageDataset(BaseDataset):
             indices: the first so many images (int), or these (sequence).
         """
         super().get_subset_(indices)
-        self._reset_skipped()
+        self._skips = SkippedImages(self.max_skipped)
 
     def get_subset(self, indices: Sequence[int] | int) -> "UnlabeledImageDataset":
         """Make a data set of a subset of the images.
@@ -160,40 +139,13 @@ class UnlabeledImageDataset(BaseDataset):
             indices: the first so many images (int), or these (sequence).
         """
         subset = super().get_subset(indices)
-        subset._reset_skipped()
+        subset._skips = SkippedImages(self.max_skipped)
         return subset
-
-    def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on an image.
-
-        Args:
-            idx: index of the image.
-
-        Returns:
-            What the pipeline returns, or ``None`` for an image that is skipped.
-        """
-        info = self.get_data_info(idx)
-        path = info["img_path"]
-        try:
-            sample = self.pipeline(info)
-        except (UnreadableImageError, FileNotFoundError) as error:
-            if self.on_error == "raise":
-                raise
-            self._note_skipped(idx, error)
-            return None
-        if sample is None:
-            raise ValueError(f"the pipeline returned nothing for {path}: it must keep every readable image")
-        return sample
 
     def __getitem__(self, idx: int) -> Any:
         """Sample of the pipeline; unlike ``BaseDataset``, never another image in place of an unreadable one."""
         self.full_init()
         return self.prepare_data(idx)
-
-    def __setstate__(self, state: dict) -> None:
-        """Share the marks of skipped images with the workers again when copied, as mmengine's runner does."""
-        self.__dict__.update(state)
-        self._skipped.share_memory_()
 
     def _require_images(self, paths: list[str]) -> None:
         """Check that the images in use are there, before hours of training meet one that is not."""
@@ -239,20 +191,3 @@ class UnlabeledImageDataset(BaseDataset):
         files = fileio.list_dir_or_file(self.ann_file, list_dir=False, recursive=True, backend_args=self.backend_args)
         names = sorted(name for name in files if name.lower().endswith(self.extensions))
         return names, [fileio.join_path(self.ann_file, name) for name in names]
-
-    def _reset_skipped(self) -> None:
-        # One shared byte per image: workers mark without a lock, and an image met again in another epoch counts once.
-        self._skipped = torch.zeros(len(self), dtype=torch.bool).share_memory_()
-
-    def _note_skipped(self, idx: int, error: Exception) -> None:
-        if self._skipped[idx]:
-            return
-        self._skipped[idx] = True
-        total = int(self._skipped.sum())
-        print_log(f"skipped image {total} (of at most {self.max_skipped}): {error}", "current", logging.WARNING)
-        if total > self.max_skipped:
-            raise ValueError(
-                f"{total} unreadable images, more than max_skipped={self.max_skipped}; the last: {error}. Repair "
-                "the data, "
-                "or raise max_skipped."
-            ) from error

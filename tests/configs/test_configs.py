@@ -8,17 +8,21 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from braceexpand import braceexpand
 from mmengine.config import Config
 from open_clip.pretrained import get_pretrained_cfg
 
+from densevlm_mm.datasets.shards import index_shards
 from densevlm_mm.models.clip.architecture import resolve_architecture
 from densevlm_mm.models.encoders.towers import adapter_for
 from densevlm_mm.models.pretrainers import RegionPretrainer
 from densevlm_mm.registry import DATASETS, HOOKS, MODELS
 from densevlm_mm.vocabulary import Vocabulary
+from tests.fixtures.shards import write_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("densevlm", "clipself", "region_clip", "tiny")
+SA1B = {"100k": 9, "1.1m": 100, "5.5m": 500}  # shards
 OTHER_MODELS = ("fvit", "cat_seg", "san")  # of configs/tiny
 CONFIGS = sorted(
     path
@@ -165,6 +169,19 @@ def test_coco_is_listed_by_its_folder_or_by_its_json(tmp_path: Path) -> None:
         assert {Path(dataset.get_data_info(index)["img_path"]).name for index in range(2)} == set(
             each["file_name"] for each in images
         )
+
+
+def test_configs_of_sa1b_take_so_many_of_its_shards(tmp_path: Path) -> None:
+    write_shards(tmp_path, [2] * 10)
+    index_shards([str(tmp_path / "*.tar")], tmp_path / "shards.json")
+    loaders = {name: load(ROOT / f"configs/densevlm/pretrain_sa1b_{name}.py").train_dataloader for name in SA1B}
+    for name, loader in loaders.items():
+        assert len(list(braceexpand(loader.dataset.dataset.shards))) == SA1B[name]
+        assert (loader.batch_size, loader.sampler.type) == (48, "ShardSampler")
+    wrapper = loaders["100k"].dataset
+    images = DATASETS.build(dict(wrapper, dataset=dict(wrapper.dataset, data_root=str(tmp_path))))
+    assert len(images) == 18
+    assert images[17]["inputs"].shape == (3, 512, 512)
 
 
 def test_page_of_the_published_run_says_what_the_configs_hold() -> None:

@@ -9,14 +9,7 @@ from mmengine.runner import Runner
 
 from densevlm_mm.datasets import UnlabeledImageDataset, skip_none_collate
 from densevlm_mm.registry import DATASETS
-
-PIPELINE = [
-    dict(type="densevlm_mm.LoadImage"),
-    dict(type="densevlm_mm.ResizeLongestSide", size=32),
-    dict(type="densevlm_mm.PadToSquare", size=32),
-    dict(type="densevlm_mm.GridRegions"),
-    dict(type="densevlm_mm.PackRegionInputs"),
-]
+from tests.fixtures.pipelines import PIPELINE
 
 
 @pytest.fixture

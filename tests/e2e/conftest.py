@@ -1,6 +1,7 @@
 """A small TinyScenes world, and the tools as a user runs them."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,7 +34,7 @@ def run_tool() -> Callable[..., subprocess.CompletedProcess]:
                 "--nproc_per_node",
                 str(processes),
                 "--master_port",
-                _free_port(),
+                free_port(),
             ]
             flags = ["--launcher", "pytorch"]
         command = [*launcher, f"tools/{tool}", *map(str, arguments)]
@@ -55,8 +56,8 @@ def name_list() -> Callable[[str], str]:
     return lambda vocabulary: "[" + ",".join(repr(name) for name in Vocabulary.load(vocabulary).classes) + "]"
 
 
-def _free_port() -> str:
-    import socket
+def free_port() -> str:
+    """A port of this machine that nothing listens on."""
 
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -62,3 +62,21 @@ def test_misplaced_input_ends_with_one_line(tmp_path: Path, monkeypatch: pytest.
             run(monkeypatch, tool, *arguments)
         assert str(caught.value.code).startswith(f"tools/dataset_converters/{tool}: {tmp_path}")
         assert "\n" not in str(caught.value.code)
+
+
+def test_images_become_shards_that_are_indexed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        Image.new("RGB", (2, 1)).save(tmp_path / "images" / f"{number}.png")
+    run(monkeypatch, "images_to_shards.py", "pack", tmp_path / "images", tmp_path / "out", "--images-per-shard", 2)
+    assert "3 images in 2 shards" in capsys.readouterr().out
+    run(monkeypatch, "images_to_shards.py", "index", tmp_path / "out/shard_{000000..000001}.tar", "--workers", 2)
+    assert f"{tmp_path}/out/shards.json: 3 images in 2 shards" in capsys.readouterr().out
+    for arguments, message in (
+        (("https://example.org/{0..1}.tar",), "needs --out"),
+        ((tmp_path / "none.tar",), "there is no shard"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            run(monkeypatch, "images_to_shards.py", "index", *arguments)

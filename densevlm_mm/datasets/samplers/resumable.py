@@ -1,6 +1,6 @@
 """A sampler that can start in the middle of an epoch and does not depend on the number of processes."""
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterable, Iterator, Sized
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -95,10 +95,13 @@ class ResumableSampler(Sampler[SampleIndex]):
     def __iter__(self) -> Iterator[SampleIndex]:
         """Start the epoch at the set position, and the next time at its beginning."""
         position, self._position = self._position, 0
-        order = self._order()[self.shard[0] :: self.shard[1]]
-        indices = order[self.rank : len(self) * self.world_size : self.world_size][position:]
         epoch, seed = self.epoch, self.seed
-        return (SampleIndex(value, epoch, seed) for value in indices.tolist())
+        return (SampleIndex(value, epoch, seed) for value in self._indices(position))
+
+    def _indices(self, position: int) -> Iterable[int]:
+        """Indices of this rank's samples from a position of the current epoch on."""
+        order = self._order()[self.shard[0] :: self.shard[1]]
+        return order[self.rank : len(self) * self.world_size : self.world_size][position:].tolist()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; a position set for another epoch is forgotten.

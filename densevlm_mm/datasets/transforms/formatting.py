@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import InstanceData
 
 from densevlm_mm.registry import TRANSFORMS
-from densevlm_mm.structures import META_KEYS, RegionDataSample
+from densevlm_mm.structures import META_KEYS, OPTIONAL_META_KEYS, RegionDataSample
 
 
 @TRANSFORMS.register_module()
@@ -17,7 +17,8 @@ class PackRegionInputs(BaseTransform):
     """Pack the image and its regions.
 
     Args:
-        meta_keys: what of the results dict becomes the data sample's metainfo.
+        meta_keys: what of the results dict becomes the data sample's metainfo, beside those of ``OPTIONAL_META_KEYS``
+            that it has.
 
     Raises:
         KeyError: a key is missing.
@@ -42,7 +43,8 @@ class PackRegionInputs(BaseTransform):
         missing = [key for key in ("img", *self.meta_keys) if key not in results]
         if missing:
             raise KeyError(f"PackRegionInputs misses {missing}: add the transform that makes them, or change meta_keys")
-        sample = RegionDataSample(metainfo={key: results[key] for key in self.meta_keys})
+        keys = dict.fromkeys((*self.meta_keys, *(key for key in OPTIONAL_META_KEYS if key in results)))
+        sample = RegionDataSample(metainfo={key: results[key] for key in keys})
         for name in ("regions", "gt_regions"):
             if name in results:
                 tensors = {key: torch.from_numpy(np.asarray(value)) for key, value in results[name].items()}

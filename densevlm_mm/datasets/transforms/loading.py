@@ -24,7 +24,8 @@ class LoadImage(LoadImageFromFile):
     with an EXIF orientation has two frames, as stored and as shown, and boxes, masks and label maps belong to one of
     them. The annotation says to which: its ``height`` and ``width``, or else the size of the label map at
     ``seg_map_path``. Where both frames have that size (the image is square, or upside down) there is no telling, which
-    is an error. An image without annotations is loaded as shown.
+    is an error. An image without annotations is loaded as shown. Where the data set has read the file already, its
+    bytes are taken from ``img_bytes``.
 
     Adds ``img`` (h, w, 3) uint8 BGR, ``img_shape`` and ``ori_shape`` (h, w).
 
@@ -60,13 +61,15 @@ class LoadImage(LoadImageFromFile):
         """Add the image.
 
         Args:
-            results: Must hold ``img_path``; may hold ``height`` and ``width``, or ``seg_map_path``.
+            results: Must hold ``img_path``; may hold ``height`` and ``width``, or ``seg_map_path``; and ``img_bytes``.
 
         Returns:
             ``results`` with ``img``, ``img_shape`` and ``ori_shape``.
         """
         path = results["img_path"]
-        content = read_file(path, self.backend_args)
+        content = results.pop("img_bytes", None)
+        if content is None:
+            content = read_file(path, self.backend_args)
         header = read_header(content, path, self.max_pixels)
         annotated = self._annotated_shape(results, header)
         if self.orientation == "annotated":

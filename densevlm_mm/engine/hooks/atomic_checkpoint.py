@@ -1,6 +1,7 @@
 """Checkpoints that are whole or absent, and of which one always loads."""
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from densevlm_mm.engine.optim_wrappers.accumulation import is_between_steps
 from densevlm_mm.engine.resumable_checkpoints import checkpoint_folder, find_resumable
 from densevlm_mm.engine.run_lock import lock_work_dir
 from densevlm_mm.engine.unwrap import unwrap_model
+from densevlm_mm.engine.zero_adamw import gathered_state
 from densevlm_mm.files import write_text
 from densevlm_mm.registry import HOOKS
 
@@ -105,6 +107,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def save_place(self, runner: Runner) -> Path | None:
         """Save where the run is between two iterations, as the newest of the kept checkpoints.
 
+        In the main process, or in all if an optimizer's state is divided among them.
+
         Returns:
             The checkpoint; ``None`` if there is nothing that is not saved already.
 
@@ -131,16 +135,17 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.message_hub.update_info(_KEPT, kept)
         runner.message_hub.update_info("last_ckpt", str(self._path(name)))
         try:
-            runner.save_checkpoint(
-                str(self.out_dir),
-                name,
-                save_optimizer=self.save_optimizer,
-                save_param_scheduler=self.save_param_scheduler,
-                meta=meta,
-                by_epoch=self.by_epoch,
-                backend_args=self.backend_args,
-                **self.args,
-            )
+            with gathered_state(runner.optim_wrapper) if self.save_optimizer else nullcontext():
+                runner.save_checkpoint(
+                    str(self.out_dir),
+                    name,
+                    save_optimizer=self.save_optimizer,
+                    save_param_scheduler=self.save_param_scheduler,
+                    meta=meta,
+                    by_epoch=self.by_epoch,
+                    backend_args=self.backend_args,
+                    **self.args,
+                )
             self.last_ckpt = str(self._path(name))
             if is_main_process():
                 write_text(Path(runner.work_dir) / "last_checkpoint", self.last_ckpt)

@@ -22,6 +22,7 @@ class BatchPlan:
         seed: Seed of the order.
         shuffle: Whether the order is drawn at all.
         shard: The sampler's ``shard``.
+        order_facts: What else the sampler says that its order depends on.
     """
 
     num_samples: int
@@ -32,6 +33,7 @@ class BatchPlan:
     seed: int | None = None
     shuffle: bool | None = None
     shard: tuple[int, ...] = ()
+    order_facts: str = ""
 
     @classmethod
     def of(cls, dataloader: DataLoader) -> "BatchPlan":
@@ -48,6 +50,7 @@ class BatchPlan:
             seed=getattr(sampler, "seed", None),
             shuffle=getattr(sampler, "shuffle", None),
             shard=tuple(getattr(sampler, "shard", ())),
+            order_facts=getattr(sampler, "order_facts", ""),
         )
 
     @classmethod
@@ -110,7 +113,8 @@ class BatchPlan:
         return epoch * self.iterations_per_epoch + seen // self.images_per_iteration
 
     def _order(self) -> str:
-        return f"{self.sampler}(shuffle={self.shuffle}, shard={self.shard})"
+        facts = f", {self.order_facts}" if self.order_facts else ""
+        return f"{self.sampler}(shuffle={self.shuffle}, shard={self.shard}{facts})"
 
     def _other_batch(self, old: "BatchPlan") -> str:
         return (

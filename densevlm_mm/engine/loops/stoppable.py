@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.runner.base_loop import BaseLoop
 from torch import nn
 
-from densevlm_mm.engine.agreement import FAILED, GO_ON, Agreement, StoppedByAnotherProcess
+from densevlm_mm.engine.agreement import FAILED, GO_ON, NOT_FINITE, Agreement, StoppedByAnotherProcess
 from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from densevlm_mm.engine.loops.batch_plan import BatchPlan
 from densevlm_mm.engine.loops.every_hook import call_every_hook
@@ -25,6 +25,7 @@ from densevlm_mm.engine.not_finite import NotFiniteError
 from densevlm_mm.engine.optim_wrappers.accumulation import all_optim_wrappers
 from densevlm_mm.engine.optim_wrappers.finite import FiniteOptimWrapper
 from densevlm_mm.engine.unwrap import unwrap_model
+from densevlm_mm.engine.zero_adamw import has_divided_state
 
 # How long a process that failed waits for the others, and these for the checkpoint: torchrun ends all after 30 s.
 _PATIENCE_SECONDS = 12.0
@@ -159,7 +160,18 @@ class StoppableLoop(BaseLoop):
             )
 
     def _go_on(self) -> None:
-        """Take up the order and the place of the checkpoint, if the run was resumed from one."""
+        """Take up the order and the place of the checkpoint, if the run was resumed from one.
+
+        Raises:
+            ValueError: If not all processes have resumed from the same place.
+        """
+        places = all_gather_object((self._epoch, self._iter))
+        if len(set(places)) > 1:
+            raise ValueError(
+                f"the processes start at different iterations ({', '.join(str(place[1]) for place in places)}): a work "
+                "directory that the machines do not share has checkpoints on the first of them alone. Share it, or "
+                "copy the checkpoint to all and name it: --resume CHECKPOINT"
+            )
         iteration = go_on(
             self.runner, self.dataloader, self.resumed_meta, self._iter, self._epoch, self.counts_iterations
         )
@@ -182,17 +194,37 @@ class StoppableLoop(BaseLoop):
             together = True
         else:
             together = self.agreement.tell(FAILED, _PATIENCE_SECONDS)
-        if is_main_process() and self.place.iter != self._first_iter:
+        if self.place.iter != self._first_iter and self._takes_part_in_saving(error, together):
             self._save_place(error)
         with suppress(OSError):
             self.runner.visualizer.close()  # what it holds back for minutes
         if together:
             self.agreement.tell(GO_ON, _PATIENCE_SECONDS)
 
+    def _takes_part_in_saving(self, error: BaseException, together: bool) -> bool:
+        """Whether this process saves: the main one, or all where an optimizer's state is divided among them."""
+        if not has_divided_state(self.runner.optim_wrapper):
+            return is_main_process()
+        can_save = not self.place.is_torn and error is not getattr(self._checkpoint_hook, "save_error", None)
+        try:
+            if together and self.agreement.largest(GO_ON if can_save else NOT_FINITE) == GO_ON:
+                return True
+        except ConnectionError:
+            pass
+        self.runner.logger.error(
+            "The place reached is not saved: the state of the optimizer is divided among the processes, and not all of "
+            "them can be reached or are between two steps. The run can go on from its last checkpoint."
+        )
+        return False
+
+    @property
+    def _checkpoint_hook(self) -> AtomicCheckpointHook | None:
+        return next((h for h in self.runner.hooks if isinstance(h, AtomicCheckpointHook)), None)
+
     def _save_place(self, error: BaseException) -> None:
         """Save the last place from which the run goes on exactly, and log where it is; never raise."""
         logger = self.runner.logger
-        hook = next((h for h in self.runner.hooks if isinstance(h, AtomicCheckpointHook)), None)
+        hook = self._checkpoint_hook
         if self.place.is_torn:
             logger.error(
                 "The error came in the middle of an optimizer step: the run can go on from its last checkpoint alone."
