@@ -2,8 +2,8 @@ r"""Write an encoder as a graph for other runtimes: ONNX, or a torch.export prog
 
 Input `images`: float32 (batch, 3, height, width), RGB from 0 to 1, of any size (.pt2: sides that are multiples of the
 stride); the normalisation is inside. Output `dense`: unit-norm embeddings (batch, D, height // stride, width //
-stride); with names, which are baked in, `similarity`: their cosines (batch, K, ...). The file's metadata hold the names.
-An ONNX file is run by onnxruntime at two sizes and compared with the encoder, to 1e-4.
+stride); with names, which are baked in, `similarity`: their cosines (batch, K, ...). The file's metadata hold the
+names. An ONNX file is run by onnxruntime at two sizes and compared with the encoder, to 1e-4.
 
 Examples:
     python tools/export_onnx.py weights/densevlm_eva02_b16.safetensors encoder.onnx
