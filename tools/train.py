@@ -9,12 +9,14 @@ Examples:
 import argparse
 
 from densevlm_mm.apis import (
+    TRACKERS,
     add_experiment_arguments,
     build_runner,
     check_inputs,
     enable_amp,
     enable_auto_scale_lr,
     enable_resume,
+    enable_trackers,
     exit_on_user_error,
     load_experiment,
 )
@@ -33,6 +35,14 @@ def parse_args() -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="go on exactly where this checkpoint, or the latest one of the work dir, was saved",
     )
+    parser.add_argument(
+        "--log-to",
+        nargs="+",
+        choices=TRACKERS,
+        default=[],
+        help="log to these too, beside text, JSON and TensorBoard; offline unless WANDB_MODE=online or "
+        "MLFLOW_TRACKING_URI say otherwise",
+    )
     add_experiment_arguments(parser)
     return parser.parse_args()
 
@@ -47,6 +57,7 @@ def main() -> None:
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
         enable_resume(cfg, args.resume)
+        enable_trackers(cfg, args.log_to)
         check_inputs(cfg, "train")
         build_runner(cfg, args.local_rank).train()
 
