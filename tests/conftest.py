@@ -9,7 +9,12 @@ from mmengine.registry import init_default_scope
 
 import densevlm_mm  # noqa: F401
 
-pytest_plugins = ["tests.fixtures.processes", "tests.fixtures.stock_clips", "tests.fixtures.text_clips"]
+pytest_plugins = [
+    "tests.fixtures.file_server",
+    "tests.fixtures.processes",
+    "tests.fixtures.stock_clips",
+    "tests.fixtures.text_clips",
+]
 
 
 @pytest.fixture(autouse=True)

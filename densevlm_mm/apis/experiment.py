@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu
+from densevlm_mm.project_files import project_file
 
 # What mmengine's Runner.from_cfg and the OpenMMLab tools read beside the keys that a config happens to define.
 _RUNNER_KEYS = set(
@@ -26,7 +27,7 @@ def load_experiment(
     """Read a config file, apply options, and fit it to this machine.
 
     Args:
-        config: Path of the config file.
+        config: Path of the config file, from the current folder or, for ``configs/...``, in this project.
         cfg_options: Dotted keys to values, as ``--cfg-options`` gives them.
         work_dir: Where logs and checkpoints go; default: the config's, else ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
@@ -35,10 +36,10 @@ def load_experiment(
         FileNotFoundError: If there is no such file; names similar ones.
         KeyError: If an option's key does not lead into the config.
     """
-    path = Path(config)
+    path = project_file(config)
     if not path.is_file():
         raise FileNotFoundError(f"there is no config file {config}.{_similar_files(path)}")
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(path)
     cfg.launcher = launcher
     if cfg_options:
         _check_options(cfg, cfg_options)

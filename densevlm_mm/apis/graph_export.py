@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from densevlm_mm.apis.optional_packages import require_packages
 from densevlm_mm.files import atomic_write
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.optional_packages import require_packages
 
 SUFFIXES = (".onnx", ".pt2")
 FACTS = "densevlm_mm"  # the metadata's key of an ONNX file, and the stem of the .json in a .pt2

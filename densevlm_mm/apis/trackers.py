@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from densevlm_mm.apis.optional_packages import require_packages
+from densevlm_mm.optional_packages import require_packages
 
 TRACKERS = ("mlflow", "wandb")
 _PROJECT = "densevlm_mm"

@@ -4,7 +4,7 @@ import onnxruntime
 import pytest
 import torch
 
-from densevlm_mm.apis import optional_packages
+from densevlm_mm import optional_packages
 from densevlm_mm.apis.graph_export import DenseGraph, check_onnx, export_program, save_graph
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.text import ClassEmbeddings

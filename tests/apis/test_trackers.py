@@ -4,7 +4,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.visualization import Visualizer
 
-from densevlm_mm.apis import enable_trackers, optional_packages
+from densevlm_mm import optional_packages
+from densevlm_mm.apis import enable_trackers
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ("tiny/densevlm.py", "tiny/fvit_densevlm.py", "tiny/san_densevlm.py")
