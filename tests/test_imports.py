@@ -18,8 +18,10 @@ LAYERS = (
     (
         "assets",
         "files",
+        "main_process",
         "optional_packages",
         "output_names",
+        "progress",
         "project_files",
         "registry",
         "structures",

@@ -6,6 +6,7 @@ Every step is a command of this repository that is printed before it runs. Resul
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -91,6 +92,7 @@ def main() -> None:
         evaluate(args.out, "teacher", teacher, "configs/tiny/teacher.py", tested),
     )
     train_dir = args.out / "train"
+    shutil.rmtree(train_dir, ignore_errors=True)  # of an earlier demo: training does not mingle runs
     options = [from_student, f"default_hooks.teacher.teacher.checkpoint={teacher}"]
     options += [f"train_dataloader.dataset.dataset.data_root={data}", f"val_dataloader.dataset.data_root={data}"]
     options += QUICK_OPTIONS if args.quick else ()

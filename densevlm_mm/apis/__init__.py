@@ -2,12 +2,13 @@
 
 from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
 from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, exit_on_user_error
-from densevlm_mm.apis.experiment import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
+from densevlm_mm.apis.experiment import count_accumulation, enable_amp, enable_auto_scale_lr, load_experiment
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.prediction import predict_on_images
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
 from densevlm_mm.apis.trackers import TRACKERS, enable_trackers
 from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
+from densevlm_mm.apis.work_dir import claim_work_dir
 
 __all__ = [
     "TRACKERS",
@@ -15,10 +16,11 @@ __all__ = [
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
+    "claim_work_dir",
+    "count_accumulation",
     "enable_amp",
     "enable_auto_scale_lr",
     "enable_outputs",
-    "enable_resume",
     "enable_show",
     "enable_trackers",
     "enable_tta",
