@@ -1,4 +1,6 @@
+import json
 import re
+from importlib.resources import files
 
 import pytest
 
@@ -18,6 +20,17 @@ def test_entries_are_consistent(entry) -> None:
         assert find_download(entry.default_path) is entry  # the path that it goes to is known by its name
     if entry.url and not entry.member:
         assert entry.url.endswith(f"/{entry.name}")
+
+
+def test_no_entry_hides_another() -> None:
+    names = []
+
+    def remember(pairs: list) -> dict:
+        names.append([name for name, _ in pairs])
+        return dict(pairs)
+
+    json.loads(files("densevlm_mm.assets").joinpath("downloads.json").read_text(), object_pairs_hook=remember)
+    assert len(names[-1]) == len(set(names[-1])) == len(DOWNLOADS)
 
 
 def test_entries_of_one_archive_say_the_same_of_it() -> None:
