@@ -16,6 +16,7 @@ _CACHE = tempfile.TemporaryDirectory(prefix="densevlm_mm_tests_")
 os.environ.setdefault("DENSEVLM_MM_CACHE", _CACHE.name)
 
 pytest_plugins = [
+    "tests.fixtures.devices",
     "tests.fixtures.file_server",
     "tests.fixtures.processes",
     "tests.fixtures.stock_clips",

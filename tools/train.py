@@ -13,6 +13,7 @@ from densevlm_mm.apis import (
     add_experiment_arguments,
     build_runner,
     check_inputs,
+    choose_work_dir,
     claim_work_dir,
     count_accumulation,
     enable_amp,
@@ -60,6 +61,8 @@ def main() -> None:
         count_accumulation(cfg)
         enable_trackers(cfg, args.log_to)
         check_inputs(cfg, "train")
+        if args.work_dir is None:
+            choose_work_dir(cfg, args.resume)
         claim_work_dir(cfg, args.resume)
         build_runner(cfg, args.local_rank).train()
 

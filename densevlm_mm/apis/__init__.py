@@ -8,7 +8,7 @@ from densevlm_mm.apis.prediction import predict_on_images
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
 from densevlm_mm.apis.trackers import TRACKERS, enable_trackers
 from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
-from densevlm_mm.apis.work_dir import claim_work_dir
+from densevlm_mm.apis.work_dir import choose_work_dir, claim_work_dir
 
 __all__ = [
     "TRACKERS",
@@ -16,6 +16,7 @@ __all__ = [
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
+    "choose_work_dir",
     "claim_work_dir",
     "count_accumulation",
     "enable_amp",

@@ -42,6 +42,8 @@ def test_onnx_is_the_dense_map_at_every_size(stock_model, tmp_path, family) -> N
     torch.testing.assert_close(
         torch.from_numpy(found), graph.encoder.dense((images - mean) / std).contiguous(), atol=1e-4, rtol=0
     )
+    with pytest.raises(ValueError, match=r"encoder\.onnx differs from the encoder by"):
+        check_onnx(DenseGraph(encoder_of(stock_model(family, seed=1))), tmp_path / "encoder.onnx", SIZES)
 
 
 @pytest.mark.parametrize("family", ["vit_avg", "eva01", "timm_vit", "siglip", "convnext"])
@@ -76,12 +78,6 @@ def test_names_are_baked_in(stock_model, tmp_path, suffix) -> None:
     assert json.loads(facts)["classes"] == list(classes.classes)
     expected = expected_similarity(encoder, classes, images)
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=0)
-
-
-def test_a_file_of_other_weights_is_told(stock_model, tmp_path) -> None:
-    save_graph(DenseGraph(encoder_of(stock_model("vit"))), tmp_path / "a.onnx")
-    with pytest.raises(ValueError, match=r"a\.onnx differs from the encoder by"):
-        check_onnx(DenseGraph(encoder_of(stock_model("vit", seed=1))), tmp_path / "a.onnx", SIZES)
 
 
 def test_other_endings_and_missing_packages_are_one_line(stock_model, tmp_path, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from densevlm_mm.files import atomic_write, write_text
 from densevlm_mm.vocabulary import Vocabulary
 
 SPLITS = dict(validation="val", training="train")
+Records = tuple[dict, dict]  # image and annotation of the json
 _VOCABULARY = "ade20k_150"
 
 
@@ -130,7 +132,7 @@ class ADE20KPanopticConverter:
         ids = np.where(is_stuff, semantic * 256, 0)
         return np.where(has_instance, (things[thing - 1] + 1) * 256 + number, ids)
 
-    def records(self, sample: PanopticSample, ids: np.ndarray) -> tuple[dict, dict]:
+    def records(self, sample: PanopticSample, ids: np.ndarray) -> Records:
         """Image and annotation of the json.
 
         Args:
@@ -162,7 +164,7 @@ class ADE20KPanopticConverter:
             dict(image_id=sample.image_id, file_name=sample.panoptic.name, segments_info=segments),
         )
 
-    def write(self, sample: PanopticSample) -> tuple[dict, dict]:
+    def write(self, sample: PanopticSample) -> Records:
         """Write one image's PNG.
 
         Returns:
@@ -182,12 +184,14 @@ class ADE20KPanopticConverter:
         Returns:
             How many images there are.
         """
-        samples = self.samples()
-        records = sorted(run_all(self.write, samples, nproc, "convert"), key=lambda pair: pair[0]["id"])
+        records = self._all_records(self.write, nproc, "convert")
         write_text(self.json_file, json.dumps(self.content(records)))
-        return len(samples)
+        return len(records)
 
-    def content(self, records: list[tuple[dict, dict]]) -> dict:
+    def _all_records(self, function: Callable[[PanopticSample], Records], nproc: int, title: str) -> list[Records]:
+        return sorted(run_all(function, self.samples(), nproc, title), key=lambda pair: pair[0]["id"])
+
+    def content(self, records: list[Records]) -> dict:
         """The json of records in the order of the images' ids."""
         return dict(
             images=[image for image, _ in records],
@@ -197,7 +201,7 @@ class ADE20KPanopticConverter:
             ],
         )
 
-    def check(self, sample: PanopticSample) -> tuple[dict, dict]:
+    def check(self, sample: PanopticSample) -> Records:
         """Compare one image's PNG with its source.
 
         Returns:
@@ -227,8 +231,7 @@ class ADE20KPanopticConverter:
         Raises:
             ValueError: A file is missing or holds something else than its source says.
         """
-        samples = self.samples()
-        records = sorted(run_all(self.check, samples, nproc, "verify"), key=lambda pair: pair[0]["id"])
+        records = self._all_records(self.check, nproc, "verify")
         if not self.json_file.is_file() or json.loads(self.json_file.read_text()) != self.content(records):
             raise ValueError(f"{self.json_file} is missing or differs from its source: convert again")
-        return len(samples)
+        return len(records)
