@@ -132,8 +132,8 @@ def _message(cfg: Config, missing: dict[str, str]) -> str:
         ]
     lines += [
         "",
-        f"`python tools/download.py --for {cfg.filename}` fetches those that can be fetched. Put the others there, or",
-        "name other paths in the config or with --cfg-options KEY=PATH.",
+        f"`python tools/download.py --for {cfg.filename or 'CONFIG'}` fetches those that can be fetched.",
+        "Put the others there, or name other paths in the config or with --cfg-options KEY=PATH.",
         "To see the method work meanwhile, without data or weights: make demo",
         "(or python tools/train.py configs/tiny/densevlm.py after python tools/dataset_converters/tiny_scenes.py "
         "data/tiny_scenes).",
