@@ -26,7 +26,7 @@ def normalize_images(images: Tensor, mean: tuple[float, ...], std: tuple[float, 
     if images.ndim < 3 or images.shape[-3] != 3:
         raise ValueError(f"images must be RGB (..., 3, H, W), got shape {tuple(images.shape)}")
     # While a graph is traced, constants are symbolic and must not be kept.
-    scaled = _scaled.__wrapped__ if torch.compiler.is_exporting() else _scaled
+    scaled = _scaled.__wrapped__ if torch.compiler.is_compiling() else _scaled
     scaled_mean, scaled_std = (scaled(tuple(values), max_value, images.device) for values in (mean, std))
     return (images.float() - scaled_mean) / scaled_std
 
