@@ -1,9 +1,11 @@
 """Installation: ``pip install -r requirements.txt && pip install -e .``."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 
@@ -13,6 +15,27 @@ def requirements() -> list[str]:
     lines = (line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
     return [line for line in lines if line and not line.startswith("mmcv-lite")]
 
+
+class BuildWithProjectFiles(build_py):
+    """Put configs, tools and the index of models into the package, as ``.mim``, where OpenMMLab's mim looks for them.
+
+    An editable installation leaves them where they are.
+    """
+
+    def run(self) -> None:
+        """Build the package, then copy."""
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / "densevlm_mm" / ".mim"
+        shutil.rmtree(target, ignore_errors=True)  # what an earlier build has left
+        for name in ("configs", "tools"):
+            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "model-index.yml", target)
+
+
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
+REPORT = ["doit>=0.37"]
 
 setup(
     name="densevlm_mm",
@@ -24,17 +47,28 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["densevlm_mm", "densevlm_mm.*"]),
     package_data={"densevlm_mm": ["assets/*", "tiny_scenes/assets/*", "vocabulary/data/*.json"]},
+    cmdclass={"build_py": BuildWithProjectFiles},
+    entry_points={"console_scripts": ["densevlm = densevlm_mm.cli:main"]},
     install_requires=requirements(),
     extras_require={
         "lite": ["mmcv-lite==2.1.0"],
+        "onnx": ONNX,
+        "report": REPORT,
+        "loggers": ["mlflow>=3.0", "wandb>=0.18"],
         "dev": [
-            "doit>=0.37",
+            *ONNX,
+            *REPORT,
+            "alembic",  # alembic and sqlalchemy: MLflow's database, without the rest of the full package
             "hypothesis>=6.100",
+            "mlflow-skinny>=3.0",
             "mypy>=1.11",
+            "pip>=23.1",
             "pre-commit>=3.7",
             "pytest>=8.2",
             "pytest-xdist>=3.6",
             "ruff>=0.6",
+            "sqlalchemy",
+            "wandb>=0.18",
         ],
     },
 )

@@ -17,6 +17,7 @@ os.environ.setdefault("DENSEVLM_MM_CACHE", _CACHE.name)
 
 pytest_plugins = [
     "tests.fixtures.devices",
+    "tests.fixtures.file_server",
     "tests.fixtures.processes",
     "tests.fixtures.stock_clips",
     "tests.fixtures.text_clips",

@@ -15,8 +15,20 @@ import densevlm_mm
 ROOT = Path(densevlm_mm.__file__).parent
 # Lower layers first; a module imports from its own layer and from those before it.
 LAYERS = (
-    ("assets", "files", "main_process", "output_names", "progress", "registry", "structures", "tables", "vocabulary"),
-    ("checkpoint_files",),
+    (
+        "assets",
+        "files",
+        "main_process",
+        "optional_packages",
+        "output_names",
+        "progress",
+        "project_files",
+        "registry",
+        "structures",
+        "tables",
+        "vocabulary",
+    ),
+    ("checkpoint_files", "downloads"),
     ("compat",),
     ("models",),
     ("datasets", "visualization"),
@@ -25,6 +37,7 @@ LAYERS = (
     ("detection", "segmentation"),  # lists of what a config's custom_imports registers
     ("apis",),
     ("analysis",),
+    ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 

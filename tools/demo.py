@@ -6,7 +6,6 @@ Every step is a command of this repository that is printed before it runs. Resul
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import time
@@ -15,8 +14,8 @@ from pathlib import Path
 from report.before_after import stack_before_after
 from report.commands import CommandError, RunningCommand
 from report.experiments import COLUMNS
+from report.plan import QUICK_OPTIONS, QUICK_WORLD, STUDENT_ASSET, TEACHER_ASSET
 
-ROOT = Path(__file__).resolve().parents[1]
 DATA = Path("data/tiny_scenes")
 CONFIG = "configs/tiny/densevlm.py"
 
@@ -26,13 +25,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("work_dirs/demo"), help="folder of the results")
     parser.add_argument("--from-scratch", action="store_true", help="train the tiny CLIPs too")
+    parser.add_argument("--quick", action="store_true", help="few steps, a small world; figures mean nothing")
     parser.add_argument("--num-pictures", type=int, default=8, help="images in predictions.png")
     return parser.parse_args()
 
 
 def start(log: Path, *command: str) -> RunningCommand:
-    """Start a command of this repository with its output in a log file."""
-    running = RunningCommand(ROOT, command, log)
+    """Start a command of this repository in the current folder with its output in a log file."""
+    running = RunningCommand(Path.cwd(), command, log)
     print(f"$ {running.shown}", flush=True)
     return running
 
@@ -69,33 +69,37 @@ def table(results: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     """Generate the world, train, evaluate, report."""
     args = parse_args()
-    os.chdir(ROOT)
     began = time.time()
-    student, teacher = (
-        f"densevlm_mm/tiny_scenes/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher")
-    )
-    if not (DATA / "annotations" / "panoptic_val.json").is_file():
-        finish(start(args.out / "world.log", "tools/dataset_converters/tiny_scenes.py", str(DATA)))
+    data = args.out / "quick_world" if args.quick else DATA
+    student, teacher = STUDENT_ASSET, TEACHER_ASSET
+    if not (data / "annotations" / "panoptic_val.json").is_file():
+        size = QUICK_WORLD if args.quick else ()
+        finish(start(args.out / "world.log", "tools/dataset_converters/tiny_scenes.py", str(data), *size))
     if args.from_scratch:
         finish(
-            start(args.out / "assets.log", "tools/tiny/make_assets.py", str(args.out / "assets"), "--data", str(DATA))
+            start(args.out / "assets.log", "tools/tiny/make_assets.py", str(args.out / "assets"), "--data", str(data))
         )
         student, teacher = (str(args.out / "assets" / f"{who}.safetensors") for who in ("student", "teacher"))
     from_student = f"model.encoder.checkpoint={student}"
-    few_pictures = f"default_hooks.visualization.max_images={args.num_pictures}"
+    tested = [
+        f"default_hooks.visualization.max_images={args.num_pictures}",
+        f"test_dataloader.dataset.data_root={data}",
+    ]
 
     # Two evaluations side by side: each is a process of one thread.
     finish(
-        evaluate(args.out, "before", student, CONFIG, [few_pictures]),
-        evaluate(args.out, "teacher", teacher, "configs/tiny/teacher.py", [few_pictures]),
+        evaluate(args.out, "before", student, CONFIG, tested),
+        evaluate(args.out, "teacher", teacher, "configs/tiny/teacher.py", tested),
     )
     train_dir = args.out / "train"
     shutil.rmtree(train_dir, ignore_errors=True)  # of an earlier demo: training does not mingle runs
     options = [from_student, f"default_hooks.teacher.teacher.checkpoint={teacher}"]
+    options += [f"train_dataloader.dataset.dataset.data_root={data}", f"val_dataloader.dataset.data_root={data}"]
+    options += QUICK_OPTIONS if args.quick else ()
     command = ["tools/train.py", CONFIG, "--work-dir", str(train_dir), "--cfg-options", *options]
     finish(start(args.out / "train.log", *command))
     checkpoint = (train_dir / "last_checkpoint").read_text()
-    finish(evaluate(args.out, "after", checkpoint, CONFIG, [from_student, few_pictures]))
+    finish(evaluate(args.out, "after", checkpoint, CONFIG, [from_student, *tested]))
 
     titles = {"before": "student before", "teacher": "teacher", "after": "student after DenseVLM"}
     results = {title: json.loads((args.out / f"{name}.json").read_text())["metrics"] for name, title in titles.items()}

@@ -1,14 +1,17 @@
-"""Write the encoder of a training checkpoint for others: weights in open_clip's layout that say what they are.
+r"""Write the encoder of a training checkpoint for others: weights in open_clip's layout that say what they are.
 
 The weights are the ensemble alpha * trained + (1 - alpha) * initial that tools/test.py evaluates, with the checkpoint's
 alpha. The text tower comes from the CLIP weights that training started from, so that plain open_clip loads the result
 too. OUT is a .safetensors file, or a folder in the layout of hub repositories, which tells plain open_clip architecture
-and preprocessing (mean, std, ...) as well.
+and preprocessing (mean, std, ...) as well and gets a model card: method, data, alpha and figures. Such a folder can be
+uploaded to huggingface.co, where 'hf-hub:OWNER/REPOSITORY' names it.
 
 Examples:
     python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16.safetensors
     python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16
     python tools/export_encoder.py work_dirs/densevlm/iter_300.pth tiny.safetensors --image-only
+    python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16 \
+        --results test.json --push-to-hub me/densevlm_eva02_b16
 """
 
 import argparse
@@ -19,6 +22,7 @@ import torch
 from torch import Tensor
 
 from densevlm_mm.apis import exit_on_user_error
+from densevlm_mm.apis.model_card import model_card, push_to_hub, read_results, training_facts, write_card
 from densevlm_mm.checkpoint_files import read_checkpoint
 from densevlm_mm.models.clip import (
     CheckpointName,
@@ -51,7 +55,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--alpha", type=float, help="weight of the trained parameters in the ensemble; default: the checkpoint's"
     )
-    return parser.parse_args()
+    parser.add_argument("--results", metavar="FILE", help="figures for the card: tools/test.py --out FILE.json")
+    parser.add_argument("--license", default="other", help="for the card, as huggingface.co calls it; default: other")
+    parser.add_argument("--push-to-hub", metavar="REPO", help="upload the folder to this OWNER/REPOSITORY")
+    parser.add_argument("--private", action="store_true", help="make a new repository for its owner alone")
+    args = parser.parse_args()
+    if Path(args.out).suffix and (args.push_to_hub or args.results):
+        parser.error(f"--push-to-hub and --results are for a folder: give OUT without an ending, not {args.out}")
+    return args
 
 
 def export(
@@ -117,14 +128,32 @@ def _origin(checkpoint: str) -> str:
     return content["encoder"].get("checkpoint", "") if isinstance(content, dict) and "encoder" in content else ""
 
 
+def ensemble_alpha(checkpoint: str) -> float | None:
+    """The alpha that a checkpoint carries."""
+    ensemble = read_checkpoint(checkpoint, verify=False).content.get("weight_ensemble")
+    return None if ensemble is None else float(ensemble["alpha"])
+
+
 def main() -> None:
     """Export, and say what was written."""
     args = parse_args()
     with exit_on_user_error("tools/export_encoder.py"):
+        results = read_results(args.results) if args.results else None
         file = export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype, args.alpha)
         preprocessing = resolve_architecture(read_description(file)).preprocess_cfg
     print(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
     print(f"  preprocessing  {', '.join(f'{key} {value}' for key, value in preprocessing.items())}")
+    if Path(args.out).suffix:
+        return
+    facts = {"architecture": resolve_architecture(read_description(file)).name, **training_facts(args.checkpoint)}
+    alpha = ensemble_alpha(args.checkpoint) if args.alpha is None else args.alpha
+    if alpha is not None:
+        facts["alpha"] = f"{alpha:g} (weights: alpha * trained + (1 - alpha) * initial)"
+    card = model_card(args.push_to_hub or file.parent.name, facts, results, args.license)
+    print("  card           README.md" + ("" if write_card(args.out, card) else " was there and stays as it is"))
+    if args.push_to_hub:
+        with exit_on_user_error("tools/export_encoder.py"):
+            print(f"  uploaded       {push_to_hub(file, args.push_to_hub, args.private)}")
 
 
 if __name__ == "__main__":

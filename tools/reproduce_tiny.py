@@ -22,8 +22,6 @@ from report.plan import WORLD_FILES, Settings, plan_tasks, world_task
 from report.results import collect
 from report.runs import run_tasks
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
@@ -49,25 +47,32 @@ def settings_of(args: argparse.Namespace) -> Settings:
         raise ValueError(f"--seeds {' '.join(map(str, seeds))}: give different numbers from 0 on")
     if args.jobs < 1:
         raise ValueError(f"--jobs {args.jobs}: at least one process must run")
-    # Paths of the command line are relative to where it was typed, those of the commands to the repository.
     out = args.out.absolute()
     data = args.data.absolute() if args.data else (out / "quick_world" if args.quick else Path("data/tiny_scenes"))
-    return Settings(ROOT, out, data, tuple(seeds), select_experiments(args.only), args.quick)
+    return Settings(Path.cwd(), out, data, tuple(seeds), select_experiments(args.only), args.quick)
 
 
 def main() -> None:
     """Run what is missing, write the page."""
     args = parse_args()
+    try:
+        reproduce(args)
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
+
+
+def reproduce(args: argparse.Namespace) -> None:
+    """Run the tasks that the command line asks for, and write the page about them."""
     with exit_on_user_error("tools/reproduce_tiny.py"):
         settings = settings_of(args)
     memo = settings.folder("runs") / "finished.json"
-    if not all((ROOT / settings.data / name).is_file() for name in WORLD_FILES):
-        world = run_tasks([world_task(settings)], ROOT, memo)
+    if not all((settings.root / settings.data / name).is_file() for name in WORLD_FILES):
+        world = run_tasks([world_task(settings)], settings.root, memo)
         if world.failed:
             sys.exit("\n\n".join(world.failed.values()))
     with exit_on_user_error("tools/reproduce_tiny.py"):
         tasks = plan_tasks(settings)
-    outcome = run_tasks(tasks, ROOT, memo, args.jobs)
+    outcome = run_tasks(tasks, settings.root, memo, args.jobs)
     report = collect(settings, tasks, outcome)
     page = write_report(report)
     for group, findings in (("paper", report.paper), ("ours", report.expectations)):
@@ -79,7 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command goes on from here")
+    main()

@@ -9,6 +9,7 @@ Examples:
 import argparse
 
 from densevlm_mm.apis import (
+    TRACKERS,
     add_experiment_arguments,
     build_runner,
     check_inputs,
@@ -18,6 +19,7 @@ from densevlm_mm.apis import (
     disable_validation,
     enable_amp,
     enable_auto_scale_lr,
+    enable_trackers,
     exit_on_user_error,
     load_experiment,
 )
@@ -37,6 +39,14 @@ def parse_args() -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="go on exactly where this checkpoint, or the latest one of the work dir, was saved",
     )
+    parser.add_argument(
+        "--log-to",
+        nargs="+",
+        choices=TRACKERS,
+        default=[],
+        help="log to these too, beside text, JSON and TensorBoard; offline unless WANDB_MODE=online or "
+        "MLFLOW_TRACKING_URI say otherwise",
+    )
     add_experiment_arguments(parser)
     return parser.parse_args()
 
@@ -53,6 +63,7 @@ def main() -> None:
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
         count_accumulation(cfg)
+        enable_trackers(cfg, args.log_to)
         check_inputs(cfg, "train")
         if args.work_dir is None:
             choose_work_dir(cfg, args.resume)

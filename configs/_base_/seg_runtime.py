@@ -23,7 +23,9 @@ env_cfg = dict(
     dist_cfg=dict(backend='nccl'))
 
 visualizer = dict(
-    type='LegendSegVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+    type='LegendSegVisualizer',
+    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+    name='visualizer')
 tta_model = dict(type='MeanScoreTTAModel')
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=False)
 log_level = 'INFO'

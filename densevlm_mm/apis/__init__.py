@@ -12,10 +12,12 @@ from densevlm_mm.apis.experiment import (
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.prediction import predict_on_images
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
+from densevlm_mm.apis.trackers import TRACKERS, enable_trackers
 from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
 from densevlm_mm.apis.work_dir import choose_work_dir, claim_work_dir
 
 __all__ = [
+    "TRACKERS",
     "MissingInputsError",
     "add_experiment_arguments",
     "build_runner",
@@ -28,6 +30,7 @@ __all__ = [
     "enable_auto_scale_lr",
     "enable_outputs",
     "enable_show",
+    "enable_trackers",
     "enable_tta",
     "exit_on_user_error",
     "is_runner_checkpoint",

@@ -12,6 +12,7 @@ from densevlm_mm.apis.config_keys import RUNNER_KEYS, check_config_keys
 from densevlm_mm.apis.ignore_label import spread_ignore_index
 from densevlm_mm.apis.work_dir import default_work_dir
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu
+from densevlm_mm.project_files import project_file
 
 
 def load_experiment(
@@ -20,7 +21,7 @@ def load_experiment(
     """Read a config file, apply options, and fit it to this machine.
 
     Args:
-        config: Path of the config file.
+        config: Path of the config file, from the current folder or, for ``configs/...``, in this project.
         cfg_options: Dotted keys to values, as ``--cfg-options`` gives them.
         work_dir: Where logs and checkpoints go; default: the config's, else ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
@@ -31,10 +32,10 @@ def load_experiment(
         ValueError: If a component does not take a key, see :func:`check_config_keys`, or the ignored label of a
             segmentor's data set is contradicted, see :func:`spread_ignore_index`.
     """
-    path = Path(config)
+    path = project_file(config)
     if not path.is_file():
         raise FileNotFoundError(f"there is no config file {config}.{_similar_files(path)}")
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(path)
     cfg.launcher = launcher
     if cfg_options:
         _check_options(cfg, cfg_options)

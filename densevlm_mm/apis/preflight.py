@@ -1,8 +1,6 @@
 """Look for every file that an experiment needs before anything is built."""
 
-import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +9,7 @@ from mmengine.config import Config
 from densevlm_mm.apis.best_checkpoint import check_save_best
 from densevlm_mm.apis.data_checks import check_data
 from densevlm_mm.checkpoint_files.formats import similar_files
+from densevlm_mm.downloads import find_download
 from densevlm_mm.models.clip import CheckpointName
 from densevlm_mm.models.text import embeddings_command
 
@@ -33,6 +32,19 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
     """
     if phase == "train":
         check_save_best(cfg)
+    missing = missing_inputs(cfg, phase)
+    if missing:
+        raise MissingInputsError(_message(cfg, missing))
+    check_data(cfg, phase)
+
+
+def missing_inputs(cfg: Config, phase: Literal["train", "test"]) -> dict[str, str]:
+    """Paths that an experiment names and that do not exist, with the places in the config that name them.
+
+    Args:
+        cfg: The experiment.
+        phase: See :func:`check_inputs`.
+    """
     loaders = ("train_dataloader", "val_dataloader") if phase == "train" else ("test_dataloader",)
     wanted: dict[str, str] = {}
     for name in loaders:
@@ -44,10 +56,7 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
         for path, key in _weight_paths(cfg.get(name) or {}, name):
             if not (phase == "test" and has_test_classes and key.startswith("model.class_embeddings.")):
                 wanted.setdefault(path, key)
-    missing = {path: key for path, key in wanted.items() if not _exists(path)}
-    if missing:
-        raise MissingInputsError(_message(cfg, missing))
-    check_data(cfg, phase)
+    return {path: key for path, key in wanted.items() if not _exists(path)}
 
 
 def _dataset_paths(node: Any) -> Iterator[str]:
@@ -92,10 +101,17 @@ def _exists(path: str) -> bool:
     return "://" in path or CheckpointName.parse(path).exists()
 
 
-def _facts(known: dict[str, dict], path: Path) -> dict:
-    """What is known of a file by the longest end of its path: label maps lie in folders called as those of images."""
-    ends = ("/".join(path.parts[start:]) for start in range(len(path.parts)))
-    return next((known[end] for end in ends if end in known), {})
+def input_facts(cfg: Config, path: str, key: str) -> dict[str, str]:
+    """``what`` a path of :func:`missing_inputs` is and its ``source``, as far as they are known.
+
+    Args:
+        cfg: The experiment.
+        path: The path.
+        key: The place in the config that names it.
+    """
+    if known := find_download(path):
+        return dict(what=known.what, source=known.source)
+    return _embeddings_facts(cfg, key)
 
 
 def _embeddings_facts(cfg: Config, key: str) -> dict[str, str]:
@@ -108,10 +124,9 @@ def _embeddings_facts(cfg: Config, key: str) -> dict[str, str]:
 
 
 def _message(cfg: Config, missing: dict[str, str]) -> str:
-    known = json.loads(files("densevlm_mm.assets").joinpath("downloads.json").read_text())
     lines = [f"{cfg.filename} needs {len(missing)} file(s) or folder(s) that do not exist:", ""]
     for path, key in missing.items():
-        facts = _facts(known, Path(path)) or _embeddings_facts(cfg, key)
+        facts = input_facts(cfg, path, key)
         lines.append(f"  {path}    ({key}){similar_files(Path(path))}")
         lines += [
             f"      {label}: {facts[field]}"
@@ -120,7 +135,8 @@ def _message(cfg: Config, missing: dict[str, str]) -> str:
         ]
     lines += [
         "",
-        "Put them there, or name other paths in the config or with --cfg-options KEY=PATH.",
+        f"`python tools/download.py --for {cfg.filename or 'CONFIG'}` fetches those that can be fetched.",
+        "Put the others there, or name other paths in the config or with --cfg-options KEY=PATH.",
         "To see the method work meanwhile, without data or weights: make demo",
         "(or python tools/train.py configs/tiny/densevlm.py after python tools/dataset_converters/tiny_scenes.py "
         "data/tiny_scenes).",

@@ -1,5 +1,6 @@
-"""Pictures of predictions."""
+"""Pictures of predictions, and where figures are sent."""
 
 from densevlm_mm.visualization.region_predictions import draw_region_predictions
+from densevlm_mm.visualization.tracking_backends import FiguresWandbVisBackend
 
-__all__ = ["draw_region_predictions"]
+__all__ = ["FiguresWandbVisBackend", "draw_region_predictions"]

@@ -32,6 +32,7 @@ def test_everything_missing_is_listed_at_once(tmp_path) -> None:
     assert "(model.encoder.checkpoint)" in message
     assert "OpenAI CLIP ViT-B/16" in message  # what it is
     assert "openaipublic" in message  # where to get it
+    assert "python tools/download.py --for" in message  # or let a tool get it
 
 
 def test_weights_that_moved_are_named(tmp_path) -> None:
@@ -91,10 +92,13 @@ def test_the_file_of_regions_is_looked_for(tmp_path) -> None:
 
 
 def test_the_file_of_a_vocabulary_is_looked_for_before_training(tmp_path) -> None:
-    trained = dict(vocabulary=str(tmp_path / "set_from_images.json"))
-    cfg = experiment(tmp_path, class_embeddings=trained, test_class_embeddings=dict(vocabulary="coco_panoptic_133"))
+    cfg = experiment(
+        tmp_path,
+        class_embeddings=dict(vocabulary=str(tmp_path / "set_from_images.json")),
+        test_class_embeddings=dict(vocabulary="coco_panoptic_133"),
+    )
     (tmp_path / "ViT-B-16.pt").touch()
-    check_inputs(cfg, "test")  # a packaged or another one may be tested with
+    check_inputs(cfg, "test")  # which reads the packaged one
     with pytest.raises(MissingInputsError, match=r"(?s)set_from_images\.json.*tools/build_vocabulary\.py"):
         check_inputs(cfg, "train")
 

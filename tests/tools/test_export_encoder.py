@@ -2,10 +2,12 @@
 
 import json
 import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import open_clip
 import pytest
 import torch
@@ -19,6 +21,7 @@ from densevlm_mm.models.backbones import DenseVLMBackbone
 from densevlm_mm.models.clip.architecture import preprocess_tuples
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.structures import RegionDataSample
+from tests.fixtures.file_server import FileServer
 
 ROOT = Path(__file__).parents[2]
 OPENAI = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD, "resize_mode": "shortest"}
@@ -213,3 +216,49 @@ def test_other_checkpoints_are_refused(export, tmp_path) -> None:
         export(str(tmp_path / "detector.pth"), str(tmp_path / "out.safetensors"))
     with pytest.raises(FileNotFoundError, match="does not exist"):
         export(str(tmp_path / "none.pth"), str(tmp_path / "out.safetensors"))
+
+
+@pytest.fixture
+def hub(file_server, tmp_path, monkeypatch) -> FileServer:
+    """huggingface.co on this machine: its client asks there, and keeps what it gets in the test's folder."""
+    template = huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE
+    moved = template.replace(huggingface_hub.constants.ENDPOINT, file_server.address)
+    monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", moved)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", file_server.address)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub_cache"))
+
+    def upload(self: Any, repo_id: str, folder_path: Path, **options: Any) -> None:
+        for path in Path(folder_path).iterdir():
+            for revision in ("main", "c0ffee"):
+                file_server.files[f"/{repo_id}/resolve/{revision}/{path.name}"] = path.read_bytes()
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", lambda self, repo_id, **options: None)
+    monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload)
+    return file_server
+
+
+def run_tool(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["export_encoder.py", *map(str, arguments)])
+    runpy.run_path(str(ROOT / "tools/export_encoder.py"), run_name="__main__")
+
+
+def test_what_was_pushed_to_the_hub_is_read_from_it(published, hub, monkeypatch, capsys, images) -> None:
+    checkpoint = train(published("siglip"))
+    trained = DenseImageEncoder(checkpoint=str(checkpoint))
+    Path("test.json").write_text(json.dumps(dict(metrics=dict(boxes_top1=61.5), evaluation=dict(num_images=5))))
+    run_tool(monkeypatch, checkpoint, "out/mine", "--results", "test.json", "--push-to-hub", "me/mine")
+    assert "uploaded       https://huggingface.co/me/mine" in capsys.readouterr().out
+    card = Path("out/mine/README.md").read_text()
+    for words in ("# me/mine", "| alpha | 0.75", "| iterations | 2 |", "| boxes_top1 | 61.5 |"):
+        assert words in card
+
+    encoder = DenseImageEncoder(checkpoint="hf-hub:me/mine")
+    assert torch.equal(encoder.dense(images(64, 64)), trained.dense(images(64, 64)))
+    assert encoder.mean == (0.5, 0.5, 0.5)
+    assert any(path.startswith("/me/mine/resolve/") for _, path, _ in hub.requests)
+
+
+def test_only_a_folder_is_pushed(monkeypatch, capsys) -> None:
+    with pytest.raises(SystemExit):
+        run_tool(monkeypatch, "iter.pth", "out.safetensors", "--push-to-hub", "me/mine")
+    assert "give OUT without an ending" in capsys.readouterr().err

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from densevlm_mm.project_files import project_file
+
 _LOG_END = 25  # lines of a failed command's log that are shown
 _running: set["RunningCommand"] = set()
 
@@ -23,7 +25,7 @@ class RunningCommand:
 
     Args:
         root: Folder to run in.
-        command: The script and its arguments.
+        command: The script and its arguments; ``tools/...`` is looked for in the installed package too.
         log: File for its output; its folder is made.
     """
 
@@ -37,14 +39,19 @@ class RunningCommand:
         environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"))
         with log.open("w") as file:
             self._process = subprocess.Popen(
-                (sys.executable, *command), cwd=root, stdout=file, stderr=subprocess.STDOUT, env=environment
+                (sys.executable, project_file(command[0]), *command[1:]),
+                cwd=root,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
             )
         _running.add(self)
 
     @property
     def shown(self) -> str:
-        """The command as one would type it."""
-        return shlex.join(("python", *self.command))
+        """The command as one would type it: in a checkout, or where the package is installed from a wheel."""
+        is_here = project_file(self.command[0]) == Path(self.command[0])
+        return shlex.join(("python" if is_here else "densevlm", *self.command))
 
     def poll(self, wait: bool = False) -> int | None:
         """The exit code, or None while it runs; afterwards ``seconds`` and ``cpu_seconds`` are known."""

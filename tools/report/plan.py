@@ -9,7 +9,7 @@ from pathlib import Path
 from densevlm_mm.analysis.command_line import file_stem
 from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
 from report.experiments import LABELS, TRAIN_ITERATIONS, Experiment
-from report.tasks import Task
+from report.tasks import Task, existing_file
 
 STUDENT_ASSET, TEACHER_ASSET = (
     f"densevlm_mm/tiny_scenes/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher")
@@ -21,10 +21,11 @@ _CONFIG = "configs/tiny/densevlm.py"
 _DATA_ROOTS = ("train_dataloader.dataset.dataset", "val_dataloader.dataset", "test_dataloader.dataset")
 # CPU seconds of the trainings with a teacher on image crops; the others take about 50.
 _CROP_COSTS = {"clipself": 95.0, "crop_features": 150.0, "crop_logits": 230.0}
-# Options that make a training take four steps on the small world of --quick.
-_QUICK_STEPS = 4
-_QUICK_OPTIONS = (
-    f"train_dataloader.dataset.dataset.indices={8 * _QUICK_STEPS}",
+# The small world of --quick, and options that make a training on it take four steps.
+QUICK_WORLD = ("--num-train", "240", "--num-val", "12")
+QUICK_STEPS = 4
+QUICK_OPTIONS = (
+    f"train_dataloader.dataset.dataset.indices={8 * QUICK_STEPS}",
     "train_dataloader.batch_size=8",
     "train_dataloader.num_workers=0",
     "train_dataloader.persistent_workers=False",
@@ -38,7 +39,7 @@ class Settings:
     """What the command line says.
 
     Args:
-        root: The repository, where commands run.
+        root: Folder that commands run in.
         out: Folder of the report.
         data: TinyScenes; made if it is not there.
         seeds: One student each; the first one's pictures are drawn.
@@ -54,7 +55,7 @@ class Settings:
     quick: bool = False
 
     def shown(self, path: Path) -> str:
-        """A path as commands have it: relative to the repository where it lies in it."""
+        """A path as commands have it: relative to the folder that they run in where it lies in it."""
         absolute = Path(os.path.abspath(self.root / path))  # links are not followed: data/ may be one
         return str(absolute.relative_to(self.root)) if absolute.is_relative_to(self.root) else str(absolute)
 
@@ -101,16 +102,19 @@ def checkpoint_file(settings: Settings, experiment: Experiment, seed: int) -> st
     """What an experiment evaluates."""
     if not experiment.trains:
         return settings.weights(experiment.weights, seed)
-    steps = _QUICK_STEPS if settings.quick else TRAIN_ITERATIONS
+    steps = QUICK_STEPS if settings.quick else TRAIN_ITERATIONS
     return settings.shown(settings.folder(f"{experiment_folder(experiment, seed)}/train") / f"iter_{steps}.pth")
 
 
 def world_task(settings: Settings) -> Task:
     """Generates TinyScenes."""
-    small = ("--num-train", "240", "--num-val", "12") if settings.quick else ()
     return Task(
         name="world",
-        command=("tools/dataset_converters/tiny_scenes.py", settings.shown(settings.data), *small),
+        command=(
+            "tools/dataset_converters/tiny_scenes.py",
+            settings.shown(settings.data),
+            *(QUICK_WORLD if settings.quick else ()),
+        ),
         folder=settings.folder("world"),
         outputs=tuple(settings.root / settings.data / name for name in WORLD_FILES),
         cost=25,
@@ -171,7 +175,7 @@ def _train_task(settings: Settings, experiment: Experiment, seed: int) -> Task:
         f"model.encoder.checkpoint={settings.weights('student', seed)}",
         f"default_hooks.teacher.teacher.checkpoint={settings.weights(experiment.teacher, seed)}",
         *settings.world_options,
-        *(_QUICK_OPTIONS if settings.quick else ()),
+        *(QUICK_OPTIONS if settings.quick else ()),
     ]
     folder = settings.shown(settings.folder(name))
     return Task(
@@ -207,7 +211,7 @@ def _test_task(settings: Settings, experiment: Experiment, seed: int) -> Task:
         folder=settings.folder(name),
         outputs=(settings.folder(name) / "test.json",),
         config=config,
-        inputs=(settings.root / checkpoint, *_world_inputs(settings)[:1]),
+        inputs=(existing_file(settings.root, checkpoint), *_world_inputs(settings)[:1]),
         after=after,
     )
 
@@ -221,7 +225,7 @@ class _Compared:
         self.checkpoints = {e.name: checkpoint_file(settings, e, seed) for e in chosen}
         self.tables = {e.name: result_file(settings, e, seed) for e in chosen}
         self.after = tuple(f"{experiment_folder(e, seed)}/test" for e in chosen)
-        self.inputs = tuple(settings.root / path for path in self.checkpoints.values())
+        self.inputs = tuple(existing_file(settings.root, path) for path in self.checkpoints.values())
         self.options = [settings.world_options[-1], f"model.encoder.checkpoint={settings.weights('student', seed)}"]
 
     def arguments(self, labels: bool = True) -> list[str]:

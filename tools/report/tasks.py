@@ -18,6 +18,7 @@ from mmengine.config import Config
 
 import densevlm_mm
 from densevlm_mm.files import write_text
+from densevlm_mm.project_files import project_file
 from report.commands import RunningCommand
 
 # Distributions whose versions the figures may depend on.
@@ -66,8 +67,9 @@ class Task:
         Args:
             root: Folder that commands run in.
         """
-        cfg = {} if self.config is None else Config.fromfile(str(root / self.config)).to_dict()
-        named = (root / text for text in _strings([cfg, list(self.command)]) if text.endswith((".safetensors", ".pth")))
+        cfg = {} if self.config is None else Config.fromfile(existing_file(root, self.config)).to_dict()
+        texts = _strings([cfg, list(self.command)])
+        named = (existing_file(root, text) for text in texts if text.endswith((".safetensors", ".pth")))
         # Its own outputs and weights that an option replaces may not be there.
         weights = {path for path in named if path.is_file() and path not in self.outputs}
         settings = dict(command=self.command, config=cfg, versions=package_versions())
@@ -75,7 +77,7 @@ class Task:
             basename=self.name,
             actions=[(self.run, [root])],
             io=dict(capture=False),  # its output goes to its log; capturing would catch that of the other threads too
-            file_dep=sorted(str(root / path) for path in {*weights, *(root / path for path in self.inputs)}),
+            file_dep=sorted(str(path) for path in {*weights, *(existing_file(root, path) for path in self.inputs)}),
             task_dep=list(self.after),
             targets=[str(path) for path in (*self.outputs, self.folder / RECORD)],
             uptodate=[config_changed(json.dumps(settings, sort_keys=True, default=str))],
@@ -103,6 +105,12 @@ class Task:
         """Write down that the task finished, what it took, and with which source code."""
         record = dict(command=self.command, seconds=seconds, cpu_seconds=cpu_seconds, source=source_digest())
         write_text(self.folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def existing_file(root: Path, path: str | Path) -> Path:
+    """A file that commands name: below the folder that they run in or, if it is not there, this project's own."""
+    below = root / path
+    return project_file(path).absolute() if not below.exists() and project_file(path).exists() else below
 
 
 def _strings(node: object) -> Iterator[str]:

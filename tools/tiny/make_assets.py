@@ -15,10 +15,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from densevlm_mm.project_files import project_file
 from densevlm_mm.tiny_scenes import generate_tiny_scenes
 from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_in_order(log: Path, *commands: list[str]) -> None:
@@ -31,7 +30,10 @@ def run_in_order(log: Path, *commands: list[str]) -> None:
     with log.open("w") as stream:
         for command in commands:
             code = subprocess.call(
-                [sys.executable, *command], cwd=ROOT, env=environment, stdout=stream, stderr=subprocess.STDOUT
+                [sys.executable, project_file(command[0]), *command[1:]],
+                env=environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
             )
             if code != 0:
                 raise RuntimeError(f"{' '.join(command)} failed with exit code {code}; see {log}")

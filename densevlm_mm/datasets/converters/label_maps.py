@@ -4,13 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pool
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from densevlm_mm.datasets.image_files import decode_image, read_header
+
+T = TypeVar("T")
 
 
 class Sample(NamedTuple):
@@ -133,7 +135,7 @@ class LabelMapConverter(ABC):
         """
         samples = self.samples()
         present = np.zeros(self.num_classes, dtype=bool)
-        for one in _run(self.write, samples, nproc, "convert"):
+        for one in run_all(self.write, samples, nproc, "convert"):
             present |= one
         return ConversionSummary(len(samples), present)
 
@@ -150,7 +152,7 @@ class LabelMapConverter(ABC):
         samples = self.samples()
         present = np.zeros(self.num_classes, dtype=bool)
         wrong = _left_over(samples)
-        for lines, one in _run(self.problems, samples, nproc, "verify"):
+        for lines, one in run_all(self.problems, samples, nproc, "verify"):
             wrong += lines
             present |= one
         if wrong:
@@ -220,7 +222,18 @@ def _left_over(samples: Sequence[Sample]) -> list[str]:
     return [f"{path} belongs to no image of the source" for path in sorted(found - expected - sources)]
 
 
-def _run(function: Callable[[Sample], Any], samples: Sequence[Sample], nproc: int, title: str) -> Iterator[Any]:
+def run_all(function: Callable[[T], Any], samples: Sequence[T], nproc: int, title: str) -> Iterator[Any]:
+    """Apply a function to samples with a progress bar; the order of the results is open.
+
+    Args:
+        function: To be pickled into worker processes.
+        samples: What it is applied to.
+        nproc: number of processes.
+        title: Of the bar.
+
+    Raises:
+        ValueError: ``nproc`` is not positive.
+    """
     if nproc < 1:
         raise ValueError(f"nproc is {nproc}; give at least 1")
     if nproc == 1:

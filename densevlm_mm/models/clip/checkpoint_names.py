@@ -5,6 +5,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal, get_args
 from urllib.parse import urlsplit, urlunsplit
 
+from densevlm_mm.project_files import project_file
+
 TAG_PREFIX = "open_clip:"
 HUB_PREFIX = "hf-hub:"
 FOLDER_PREFIX = "local-dir:"
@@ -53,12 +55,17 @@ class CheckpointName:
             return cls("random", text)
         if text.startswith(URL_PREFIXES):
             return cls("url", text)
-        return cls("folder" if text and Path(text).is_dir() else "file", text)
+        return cls("folder" if text and project_file(text).is_dir() else "file", text)
 
     @property
     def is_local(self) -> bool:
         """Whether it names something on this machine's disk, which exists or not."""
         return self.kind in ("file", "folder")
+
+    @property
+    def path(self) -> Path:
+        """Where a local name lies: from the current folder or, for ``densevlm_mm/...``, in this package."""
+        return project_file(self.value)
 
     def __str__(self) -> str:
         """The name, as :meth:`parse` reads it."""
@@ -66,7 +73,7 @@ class CheckpointName:
 
     def exists(self) -> bool:
         """Whether a local name exists; names of downloads and of random weights are taken to."""
-        return not self.is_local or Path(self.value).exists()
+        return not self.is_local or self.path.exists()
 
     def portable(self) -> str:
         """The name as files keep it that travel: relative paths stay; of others, and of URLs, no folder, no secret."""

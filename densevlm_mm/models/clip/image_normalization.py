@@ -25,7 +25,9 @@ def normalize_images(images: Tensor, mean: tuple[float, ...], std: tuple[float, 
     """
     if images.ndim < 3 or images.shape[-3] != 3:
         raise ValueError(f"images must be RGB (..., 3, H, W), got shape {tuple(images.shape)}")
-    scaled_mean, scaled_std = (_scaled(tuple(values), max_value, images.device) for values in (mean, std))
+    # While a graph is traced, constants are symbolic and must not be kept.
+    scaled = _scaled.__wrapped__ if torch.compiler.is_compiling() else _scaled
+    scaled_mean, scaled_std = (scaled(tuple(values), max_value, images.device) for values in (mean, std))
     return (images.float() - scaled_mean) / scaled_std
 
 

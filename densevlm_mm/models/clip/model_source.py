@@ -116,9 +116,9 @@ def locate_checkpoint(model_name: ModelName | None, checkpoint: str) -> Path:
     """
     name = CheckpointName.parse(checkpoint)
     if name.kind == "folder":
-        return _weights_in(Path(name.value))
+        return _weights_in(name.path)
     if name.kind == "file":
-        return Path(name.value)
+        return name.path
     if name.kind == "random":
         raise ValueError("random weights have no file")
     release = tag_config(model_name, name.value) if name.kind == "tag" else {}

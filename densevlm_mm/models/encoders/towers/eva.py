@@ -64,6 +64,8 @@ class EvaTower(TimmTransformerTower):
         """See base class."""
         if self._rope is None:
             return None
+        if torch.compiler.is_compiling():  # the grid is symbolic
+            return self._rope.get_embed(list(grid)).to(device)
         key = (grid, device)
         if key not in self._rotary_tables:
             if len(self._rotary_tables) >= 16:

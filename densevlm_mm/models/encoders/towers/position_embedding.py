@@ -20,7 +20,7 @@ def resize_position_grid(positions: Tensor, old_grid: Grid, new_grid: Grid) -> T
     Returns:
         (new_h * new_w, C) float32, contiguous; ``positions`` itself if the grids are equal.
     """
-    if old_grid == new_grid:
+    if not torch.compiler.is_compiling() and old_grid == new_grid:
         return positions
     with torch.autocast(positions.device.type, enabled=False):
         maps = positions.float().reshape(1, *old_grid, -1).permute(0, 3, 1, 2)
@@ -55,6 +55,8 @@ class PositionEmbedding:
             (num_prefix + new_h * new_w, C), in the table's dtype.
         """
         rows = table.flatten(0, -2)
+        if torch.compiler.is_compiling():  # the grid is symbolic: it cannot be compared or kept
+            return self._resize(rows, grid)
         if grid == self.native_grid:
             return rows
         if table.requires_grad or table.is_inference():
