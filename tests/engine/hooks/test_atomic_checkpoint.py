@@ -19,7 +19,9 @@ BEST = dict(interval=100, save_best="error", rule="less")
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py")
+    """Names of the files, but for the config and the lock."""
+    files = (path for path in folder.iterdir() if path.is_file())
+    return sorted(path.name for path in files if path.suffix != ".py" and path.name != ".lock")
 
 
 class Killed(BaseException):
