@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from braceexpand import braceexpand
 
+from densevlm_mm.datasets.annotations.image_names import unsafe_reason
 from densevlm_mm.files import atomic_write, write_text
 
 # The listing is that of the wids library, whose tools and readers take it as well.
@@ -60,7 +61,7 @@ class ShardIndex:
 
     Raises:
         FileNotFoundError: If there is no such index.
-        ValueError: If it is no index, or does not have the shards.
+        ValueError: If it is no index, does not have the shards, or names files outside of their folder.
     """
 
     def __init__(self, path: str | Path, shards: str | None = None) -> None:
@@ -73,8 +74,12 @@ class ShardIndex:
         lengths, sizes, widths = (
             np.array([entry[key] for entry in entries], dtype=np.int64) for key in ("nsamples", "filesize", "rowsize")
         )
-        self._table = _open_table(self.path.parent / listing["members"], int((lengths * widths).sum()), self.path)
         names = [entry["url"] for entry in entries]
+        for name in (listing["members"], *names):
+            reason = unsafe_reason(name)
+            if reason not in (None, "is an address"):
+                raise ValueError(f"{path}: the name {name!r} {reason}. {_HOW_TO_MAKE}")
+        self._table = _open_table(self.path.parent / listing["members"], int((lengths * widths).sum()), self.path)
         chosen = np.arange(len(names)) if shards is None else _choose(names, shards, self.path)
         self.names = [names[row] for row in chosen]
         self.lengths, self.file_sizes, self._widths = lengths[chosen], sizes[chosen], widths[chosen]

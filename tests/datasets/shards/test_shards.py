@@ -94,6 +94,14 @@ def test_a_file_that_is_no_index(tmp_path: Path, folder: Path) -> None:
             ShardIndex(path)
 
 
+@pytest.mark.parametrize("name", ["/etc/passwd", "../sa_000000.tar"])
+def test_an_index_does_not_lead_out_of_the_folder_of_the_shards(folder: Path, name: str) -> None:
+    path = folder / "shards.json"
+    path.write_text(path.read_text().replace("sa_000001.tar", name))
+    with pytest.raises(ValueError, match=r"shards\.json: the name '.*' (is an absolute path|leads out)"):
+        ShardIndex(path)
+
+
 def test_a_new_index_replaces_the_old_table(folder: Path) -> None:
     index_shards([str(folder / "sa_000001.tar")], folder / "shards.json")
     assert len(ShardIndex(folder / "shards.json")) == 2
