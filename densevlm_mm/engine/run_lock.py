@@ -7,7 +7,8 @@ import socket
 import time
 from pathlib import Path
 
-_held: dict[Path, int] = {}
+# By device and number of the file, since folders are renamed.
+_held: dict[tuple[int, int], int] = {}
 
 
 def lock_work_dir(work_dir: Path) -> None:
@@ -20,10 +21,11 @@ def lock_work_dir(work_dir: Path) -> None:
     Raises:
         ValueError: If another process holds it; names the process.
     """
-    path = work_dir.resolve() / ".lock"
-    if path in _held:
-        return
+    path = work_dir / ".lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    if _identity(descriptor) in _held:
+        os.close(descriptor)
+        return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -37,14 +39,20 @@ def lock_work_dir(work_dir: Path) -> None:
         ) from error
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {time.ctime()}\n".encode())
-    _held[path] = descriptor
+    _held[_identity(descriptor)] = descriptor
 
 
 def unlock_work_dir(work_dir: Path) -> None:
     """Let go of a work directory before the process ends."""
-    descriptor = _held.pop(work_dir.resolve() / ".lock", None)
+    path = work_dir / ".lock"
+    descriptor = _held.pop(_identity(path), None) if path.exists() else None
     if descriptor is not None:
         os.close(descriptor)
+
+
+def _identity(file: Path | int) -> tuple[int, int]:
+    stat = os.stat(file)
+    return stat.st_dev, stat.st_ino
 
 
 def _forget_in_child() -> None:
