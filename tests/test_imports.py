@@ -24,6 +24,7 @@ LAYERS = (
     ("engine", "evaluation"),
     ("detection", "segmentation"),  # lists of what a config's custom_imports registers
     ("apis",),
+    ("inference",),
     ("analysis",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -1,10 +1,9 @@
 """What the tools are made of: experiments from config files, and checks before they start."""
 
 from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
-from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, exit_on_user_error
+from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, connect_processes, exit_on_user_error
 from densevlm_mm.apis.experiment import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
-from densevlm_mm.apis.prediction import predict_on_images
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
 from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
 
@@ -13,6 +12,7 @@ __all__ = [
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
+    "connect_processes",
     "enable_amp",
     "enable_auto_scale_lr",
     "enable_outputs",
@@ -23,7 +23,6 @@ __all__ = [
     "is_runner_checkpoint",
     "load_experiment",
     "names_of_arguments",
-    "predict_on_images",
     "use_checkpoint",
     "use_vocabulary",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.config import Config, DictAction
+from mmengine.dist import init_dist, is_distributed
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -54,6 +55,19 @@ def _log_traceback() -> str | None:
     for handler in files:
         handler.emit(logging.LogRecord("densevlm_mm", logging.ERROR, "", 0, "stopped by", (), sys.exc_info()))
     return files[0].baseFilename if files else None
+
+
+def connect_processes(launcher: str, local_rank: int = 0) -> None:
+    """Let the processes that a launcher started know each other, where no runner does it.
+
+    Args:
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        local_rank: As :func:`build_runner`.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    init_cpu_process_group(launcher)
+    if launcher != "none" and not is_distributed():
+        init_dist(launcher)
 
 
 def build_runner(cfg: Config, local_rank: int = 0) -> Runner:

@@ -1,6 +1,5 @@
 """Hooks, loops and optimizer wrappers."""
 
 from densevlm_mm.engine import hooks, loops, optim_wrappers
-from densevlm_mm.engine.quiet_runner import QuietRunner
 
-__all__ = ["QuietRunner", "hooks", "loops", "optim_wrappers"]
+__all__ = ["hooks", "loops", "optim_wrappers"]
