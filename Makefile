@@ -3,13 +3,14 @@
 # make report sets everything up, runs the paper's pretraining experiments on TinyScenes over three seeds (half an hour on
 #             two cores; goes on where it stopped): work_dirs/report/index.html
 # make test   sets everything up, lints, type-checks and runs the tests
+# make test-faults  kills training runs at random moments, fills their disk, lets their numbers explode (half an hour)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 # One thread a process: two processes side by side beat spinning threads on small machines.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo report test test-slow lint clean
+.PHONY: demo report test test-slow test-faults lint clean
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py $(if $(FROM_SCRATCH),--from-scratch)
 
@@ -17,10 +18,13 @@ report: $(VENV)/.installed
 	$(BIN)/python tools/reproduce_tiny.py
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not faults"
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+test-faults: $(VENV)/.installed
+	$(BIN)/python -m pytest -m faults tests/faults
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

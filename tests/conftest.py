@@ -1,6 +1,8 @@
 """Make mmdet and mmseg importable for every test, whatever it imports first; one default scope for all."""
 
 import logging
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -8,6 +10,10 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 import densevlm_mm  # noqa: F401
+
+# Class embeddings of tests, and of the tools that they run, are kept apart from the user's.
+_CACHE = tempfile.TemporaryDirectory(prefix="densevlm_mm_tests_")
+os.environ.setdefault("DENSEVLM_MM_CACHE", _CACHE.name)
 
 pytest_plugins = ["tests.fixtures.processes", "tests.fixtures.stock_clips", "tests.fixtures.text_clips"]
 

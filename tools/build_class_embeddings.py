@@ -27,7 +27,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "vocabulary",
-        help=f"a packaged vocabulary ({', '.join(packaged_vocabularies())}), a .json, or a .txt with one name a line",
+        nargs="+",
+        help=f"a packaged vocabulary ({', '.join(packaged_vocabularies())}), a .json, a .txt with one name a line, or "
+        "several names",
     )
     parser.add_argument("--model", required=True, help="open_clip model name, or a .json file with an open_clip config")
     parser.add_argument(
@@ -71,7 +73,7 @@ def parse_args() -> argparse.Namespace:
 
 def build(args: argparse.Namespace) -> ClassEmbeddings:
     """Builds and saves what the command line asks for."""
-    vocabulary = Vocabulary.load(args.vocabulary)
+    vocabulary = Vocabulary.load(args.vocabulary if len(args.vocabulary) > 1 else args.vocabulary[0])
     if args.num_things is not None:
         vocabulary = vocabulary.with_num_things(args.num_things)
     vocabulary = vocabulary.with_extra_classes(args.extra_class)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from densevlm_mm.apis import exit_on_user_error
+from densevlm_mm.files import write_text
 from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.category_sets import (
     ChatClassifier,
@@ -110,12 +111,12 @@ def build(args: argparse.Namespace) -> dict[str, Any]:
     report = dict(classes=classes, dropped=dropped, merged=counts.merged)
     out = Path(args.out)
     report_path = out.with_suffix(".report.json")
-    report_path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(report_path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     if not classes:
         raise ValueError(f"no word is left: {report_path} has the reasons; lower --min-images?")
     entries = [json.dumps(dict(name=entry["name"], isthing=entry["isthing"]), ensure_ascii=False) for entry in classes]
     name = json.dumps(out.stem, ensure_ascii=False)
-    out.write_text(f'{{"name": {name}, "classes": [\n  ' + ",\n  ".join(entries) + "\n]}\n", encoding="utf-8")
+    write_text(out, f'{{"name": {name}, "classes": [\n  ' + ",\n  ".join(entries) + "\n]}\n")
     Vocabulary.load(out)  # what was written can be read
     return report
 

@@ -7,6 +7,7 @@ Every step is a command of this repository that is printed before it runs. Resul
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -89,6 +90,7 @@ def main() -> None:
         evaluate(args.out, "teacher", teacher, "configs/tiny/teacher.py", [few_pictures]),
     )
     train_dir = args.out / "train"
+    shutil.rmtree(train_dir, ignore_errors=True)  # of an earlier demo: training does not mingle runs
     options = [from_student, f"default_hooks.teacher.teacher.checkpoint={teacher}"]
     command = ["tools/train.py", CONFIG, "--work-dir", str(train_dir), "--cfg-options", *options]
     finish(start(args.out / "train.log", *command))

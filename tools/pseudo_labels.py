@@ -67,6 +67,8 @@ def naming_hook(cfg: Config, dtype: str | None) -> RegionTeacherHook:
     init_default_scope(cfg.default_scope)
     for options in filter(None, (*cfg.default_hooks.values(), *cfg.get("custom_hooks", ()))):
         if issubclass(HOOKS.get(options.type), RegionTeacherHook):
+            # No cache: it may lack regions that this tool's threshold keeps.
+            options = {key: value for key, value in options.items() if key != "cache"}
             hook = HOOKS.build(dict(options, **({} if dtype is None else dict(dtype=dtype))))
             if "teacher_logits" in hook.region_targets:
                 return hook

@@ -12,9 +12,10 @@ from densevlm_mm.apis import (
     add_experiment_arguments,
     build_runner,
     check_inputs,
+    claim_work_dir,
+    count_accumulation,
     enable_amp,
     enable_auto_scale_lr,
-    enable_resume,
     exit_on_user_error,
     load_experiment,
 )
@@ -46,8 +47,9 @@ def main() -> None:
             enable_amp(cfg)
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
-        enable_resume(cfg, args.resume)
+        count_accumulation(cfg)
         check_inputs(cfg, "train")
+        claim_work_dir(cfg, args.resume)
         build_runner(cfg, args.local_rank).train()
 
 

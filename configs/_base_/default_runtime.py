@@ -8,12 +8,14 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # Checkpoints in the middle of an epoch too: --resume goes on exactly there.
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3, save_last=True),
+    checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3, save_last=True),
     strict_checkpoint=dict(type='StrictCheckpointHook'),
-    normalization_check=dict(type='NormalizationCheckHook'),
     class_agreement=dict(type='ClassAgreementHook'),
+    normalization_check=dict(type='NormalizationCheckHook'),
+    prepare_classes=dict(type='PrepareClassesHook'),
     encoder_metadata=dict(type='EncoderMetadataHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    skipped_images=dict(type='SkippedImagesHook'),
     output_names=dict(type='OutputNameHook'),
     evaluation_record=dict(type='EvaluationRecordHook'),  # what the figures are of
     visualization=dict(type='RegionVisualizationHook'))

@@ -8,10 +8,12 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     # Checkpoints in the middle of an epoch too: --resume goes on exactly there.
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3, save_last=True),
+    checkpoint=dict(
+        type='densevlm_mm.AtomicCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=3, save_last=True),
     strict_checkpoint=dict(type='densevlm_mm.StrictCheckpointHook'),
-    normalization_check=dict(type='densevlm_mm.NormalizationCheckHook'),
     class_agreement=dict(type='densevlm_mm.ClassAgreementHook'),
+    normalization_check=dict(type='densevlm_mm.NormalizationCheckHook'),
+    prepare_classes=dict(type='densevlm_mm.PrepareClassesHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='densevlm_mm.IterationSeedHook'),  # a resumed run samples the same boxes
     output_names=dict(type='densevlm_mm.OutputNameHook'),

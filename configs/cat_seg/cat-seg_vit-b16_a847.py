@@ -2,5 +2,5 @@
 _base_ = ['../_base_/models/cat_seg_vit-b16.py', '../_base_/datasets/seg_ade20k_847.py', '../_base_/seg_runtime.py']
 
 model = dict(
-    test_class_embeddings=dict(vocabulary='ade20k_847'),
+    test_vocabulary='ade20k_847',
     test_cfg=dict(keep_scores=False))  # gigabytes an image at the original size

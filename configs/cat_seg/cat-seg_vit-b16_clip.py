@@ -7,4 +7,4 @@ _base_ = [
     '../_base_/seg_runtime.py',
 ]
 
-model = dict(test_class_embeddings=dict(vocabulary='ade20k_150'))
+model = dict(test_vocabulary='ade20k_150')

@@ -1,4 +1,4 @@
-# Test of any cat-seg_vit-b16 checkpoint over pascal_context_59.
+# Test of any cat-seg_vit-b16 checkpoint over pascal_context_59 (ours).
 _base_ = ['../_base_/models/cat_seg_vit-b16.py', '../_base_/datasets/seg_pascal_context_59.py', '../_base_/seg_runtime.py']
 
-model = dict(test_class_embeddings=dict(vocabulary='pascal_context_59'))
+model = dict(test_vocabulary='pascal_context_59')

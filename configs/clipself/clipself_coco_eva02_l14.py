@@ -1,4 +1,4 @@
-# CLIPSelf on EVA02-CLIP ViT-L/14-336: makes a teacher for configs/densevlm (Table 5).
+# CLIPSelf on EVA02-CLIP ViT-L/14-336: makes a teacher for configs/densevlm, the larger one of Table 5.
 _base_ = '../densevlm/pretrain_coco_eva02_l14.py'
 
 model = dict(loss=dict(_delete_=True, type='FeatureDistillationLoss'))

@@ -1,5 +1,5 @@
 # Table 2, features of a larger teacher on crops. Its space has 768 dimensions, the student's 512: a linear layer that
-# learns with the student joins them (the paper does not say how it does).
+# learns with the student joins them (how the paper does is not known to us).
 _base_ = './clipself_coco_eva02_b16.py'
 
 model = dict(loss=dict(projection=(512, 768)))

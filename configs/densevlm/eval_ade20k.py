@@ -2,9 +2,7 @@
 # python tools/test.py configs/densevlm/eval_ade20k.py CHECKPOINT
 _base_ = './pretrain_coco.py'
 
-# Nothing is trained: no need for embeddings of the 316 classes.
-model = dict(
-    class_embeddings=dict(vocabulary='ade20k_150'), test_class_embeddings=dict(vocabulary='ade20k_150'))
+model = dict(test_class_embeddings=dict(vocabulary='ade20k_150'))
 val_dataloader = dict(
     dataset=dict(
         data_root='data/ade20k',

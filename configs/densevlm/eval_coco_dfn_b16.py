@@ -2,6 +2,4 @@
 # python tools/test.py configs/densevlm/eval_coco_dfn_b16.py open_clip:dfn2b
 _base_ = './pretrain_coco.py'
 
-model = dict(
-    encoder=dict(model_name='ViT-B-16-quickgelu', checkpoint='open_clip:dfn2b'),
-    class_embeddings=dict(vocabulary='coco_panoptic_133'))  # nothing is trained: no need for the 316 classes
+model = dict(encoder=dict(model_name='ViT-B-16-quickgelu', checkpoint='open_clip:dfn2b'))

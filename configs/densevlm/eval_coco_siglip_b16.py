@@ -2,6 +2,4 @@
 # python tools/test.py configs/densevlm/eval_coco_siglip_b16.py open_clip:webli
 _base_ = './pretrain_coco.py'
 
-model = dict(
-    encoder=dict(model_name='ViT-B-16-SigLIP-512', checkpoint='open_clip:webli'),
-    class_embeddings=dict(vocabulary='coco_panoptic_133'))  # nothing is trained: no need for the 316 classes
+model = dict(encoder=dict(model_name='ViT-B-16-SigLIP-512', checkpoint='open_clip:webli'))

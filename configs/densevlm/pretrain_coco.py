@@ -1,4 +1,5 @@
-# DenseVLM, EVA02-CLIP ViT-B/16 on COCO train2017 (arXiv 2412.06244, Sec. 4.1 and Table 9).
+# DenseVLM, EVA02-CLIP ViT-B/16 on COCO train2017: settings of arXiv 2412.06244, Sec. 4.1. What Table 9, the
+# hyper-parameters, and the published program say otherwise: docs/published_run.md.
 _base_ = [
     '../_base_/models/densevlm_eva02_b16.py',
     '../_base_/datasets/coco_unlabeled.py',
@@ -16,4 +17,4 @@ default_hooks = dict(
             model_name='EVA02-L-14-336',
             checkpoint='weights/eva_vitl14_coco_clipself_patches.pt'),
         input_size=518),  # 37 patches of 14: the whole 512-pixel canvas, without the 1.6 % stretch of 512 // 14
-    weight_ensemble=dict(type='WeightEnsembleHook', alpha=0.9))  # Sec. 4.1
+    weight_ensemble=dict(type='WeightEnsembleHook', alpha=0.9))  # the published script's, not in the paper

@@ -1,13 +1,11 @@
-# Canvas of 224 pixels (Table 10).
+# Images of 224 pixels in training and in evaluation (Table 10, sizes); masks and features on a grid of 14 x 14.
 _base_ = './pretrain_coco.py'
 
 image_size = 224
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeLongestSide', size=image_size),
-    dict(type='GridRegions', mode='balanced', max_grid=6),
-    dict(type='PadToSquare', size=image_size),
-    dict(type='PackRegionInputs'),
-]
-train_dataloader = dict(batch_size=16, dataset=dict(dataset=dict(pipeline=train_pipeline)))
-default_hooks = dict(teacher=dict(input_size=224))  # the nearest multiple of 14
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[1].size = train_pipeline[3].size = image_size
+test_pipeline[1].size = test_pipeline[2].size = image_size
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+default_hooks = dict(teacher=dict(input_size=224))

@@ -1,4 +1,5 @@
-# OpenCLIP ConvNeXt-B (LAION-2B) as student: stride 32.
+# ConvNeXt-B as student (Table 6), stride 32. Which of OpenCLIP's weights the paper takes is not known to us; these are
+# of LAION-2B.
 _base_ = './pretrain_coco_rn50x4.py'
 
 model = dict(

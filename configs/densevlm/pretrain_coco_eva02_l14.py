@@ -1,21 +1,11 @@
-# EVA02-CLIP ViT-L/14-336 as student (Table 6): 14-pixel patches need a canvas of 518 pixels.
+# EVA02-CLIP ViT-L/14-336 as student (Table 13). Images of 518 pixels: 37 whole patches of 14.
 _base_ = './pretrain_coco.py'
 
-image_size = 518  # 37 * 14
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeLongestSide', size=image_size),
-    dict(type='GridRegions', mode='balanced', max_grid=6),
-    dict(type='PadToSquare', size=image_size),
-    dict(type='PackRegionInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeLongestSide', size=image_size),
-    dict(type='PadToSquare', size=image_size),
-    dict(type='LoadPanopticRegions', feature_stride=14),
-    dict(type='PackRegionInputs'),
-]
+image_size = 518
+train_pipeline, test_pipeline = _base_.train_pipeline, _base_.test_pipeline
+train_pipeline[1].size = train_pipeline[3].size = image_size
+test_pipeline[1].size = test_pipeline[2].size = image_size
+test_pipeline[3].feature_stride = 14
 model = dict(
     encoder=dict(
         model_name='EVA02-L-14-336',

@@ -1,13 +1,8 @@
 # Region proposals from a file instead of grid cells (Table 11).
 _base_ = './pretrain_coco.py'
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeLongestSide', size=512),
-    dict(type='ProposalRegions', max_regions=36),  # as many as the largest grid has cells
-    dict(type='PadToSquare', size=512),
-    dict(type='PackRegionInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2] = dict(type='ProposalRegions', max_regions=36)  # as many as the largest grid has cells
 train_dataloader = dict(
     dataset=dict(
         dataset=dict(

@@ -26,8 +26,9 @@ model = dict(
             decoder_channels=(16, 8),
             max_classes=32),
         loss_decode=dict(type='PixelBinaryCrossEntropyLoss', ignored='excluded')),
-    class_embeddings=dict(vocabulary={{_base_.seen_classes}}, templates='tiny_scenes', synonyms='first'),
-    test_class_embeddings=dict(vocabulary='tiny_scenes'),
+    vocabulary={{_base_.seen_classes}},
+    test_vocabulary='tiny_scenes',
+    templates='tiny_scenes',
     test_cfg=dict(mode='whole'))
 
 train_dataloader = dict(

@@ -1,13 +1,8 @@
 # CLIPSelf (arXiv 2310.01403) on TinyScenes: the teacher is the frozen initial student on image crops.
 _base_ = './densevlm.py'
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeLongestSide', size=64),
-    dict(type='GridRegions', mode='balanced', max_grid=3),
-    dict(type='PadToSquare', size=64),
-    dict(type='PackRegionInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].max_grid = 3
 model = dict(loss=dict(_delete_=True, type='FeatureDistillationLoss'))
 default_hooks = dict(
     teacher=dict(

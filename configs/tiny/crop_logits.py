@@ -1,6 +1,7 @@
-# Table 2, logits of a larger teacher on crops: DenseVLM's loss, its targets from image crops.
+# Table 2, row 3: logits of a larger teacher on image crops, without decoupling (every region against all classes).
 _base_ = './densevlm.py'
 
+model = dict(loss=dict(thing_contrast='all'))
 default_hooks = dict(
     teacher=dict(
         _delete_=True,

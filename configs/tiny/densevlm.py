@@ -9,6 +9,7 @@ model = dict(
         checkpoint='densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors',
         trainable='blocks'),
     class_embeddings=dict(vocabulary='tiny_scenes', templates='tiny_scenes', normalization='class'),
+    test_class_embeddings=dict(vocabulary='tiny_scenes'),  # with the same prompts
     loss=dict(
         type='DecoupledAlignmentLoss',
         thing_contrast='things',
@@ -29,7 +30,7 @@ default_hooks = dict(
     checkpoint=dict(interval=100))
 
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='FiniteOptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=6e-4, betas=(0.9, 0.98), weight_decay=0.1),
     paramwise_cfg=dict(norm_decay_mult=0., bias_decay_mult=0., flat_decay_mult=0.))

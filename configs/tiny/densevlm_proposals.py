@@ -1,13 +1,8 @@
-# Table 11: boxes instead of grid cells. Boxes of the annotated things stand for proposals; their classes are not read.
+# Table 11, proposals instead of grid cells. Boxes of the annotated things stand for proposals; their classes are not read.
 _base_ = './densevlm.py'
 
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='ResizeLongestSide', size=64),
-    dict(type='ProposalRegions', max_regions=16),
-    dict(type='PadToSquare', size=64),
-    dict(type='PackRegionInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2] = dict(type='ProposalRegions', max_regions=16)
 train_dataloader = dict(
     dataset=dict(
         dataset=dict(

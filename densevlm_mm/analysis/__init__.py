@@ -1,4 +1,4 @@
-"""Looking into encoders: the analyses behind the paper's figures, as functions; tools/analysis_tools runs them."""
+"""Looking into encoders, as some figures of the paper do, and further; tools/analysis_tools runs these functions."""
 
 from densevlm_mm.analysis.models import AnalysisModel, ModelSource, check_names, parse_model_source
 from densevlm_mm.analysis.region_scores import RegionScores, collect_region_scores

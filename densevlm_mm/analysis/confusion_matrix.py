@@ -1,4 +1,4 @@
-"""Which class annotated regions are taken for (paper, Figures 7-10)."""
+"""Which class annotated regions are taken for (the paper's Figures 7-10)."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an encoder takes the cells of an image for, as the teacher of DenseVLM is asked (paper, Figure 11)."""
+"""What an encoder takes the cells of an image for, as the teacher of DenseVLM is asked (the paper's Figure 11)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -15,7 +15,13 @@ from densevlm_mm.apis import check_inputs, load_experiment, use_checkpoint
 from densevlm_mm.models.clip import build_clip, build_tokenizer
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.pretrainers import RegionPretrainer
-from densevlm_mm.models.text import ClassEmbeddings, build_class_embeddings, encode_prompts, resolve_class_embeddings
+from densevlm_mm.models.text import (
+    ClassEmbeddings,
+    build_class_embeddings,
+    complete_test_options,
+    encode_prompts,
+    resolve_class_embeddings,
+)
 from densevlm_mm.registry import MODELS
 from densevlm_mm.vocabulary import Vocabulary
 
@@ -123,7 +129,9 @@ class AnalysisModel:
     @property
     def _embeddings_cfg(self) -> dict[str, Any]:
         """The config's options of the evaluation vocabulary."""
-        chosen = self.cfg.model.get("test_class_embeddings") or self.cfg.model.get("class_embeddings")
+        chosen = complete_test_options(
+            self.cfg.model.get("test_class_embeddings"), self.cfg.model.get("class_embeddings")
+        )
         if not isinstance(chosen, dict):
             raise ValueError(
                 f"{self.cfg.filename} has neither model.test_class_embeddings nor model.class_embeddings: "
@@ -231,10 +239,8 @@ class AnalysisModel:
 
     def build_pretrainer(self) -> RegionPretrainer:
         """The config's model, which classifies annotated regions in ``test_step``."""
-        embeddings = self._resolve()  # which RegionPretrainer checks
-        # The training vocabulary takes no part in it and may be ten times as large.
-        cfg = dict(self.cfg.model, class_embeddings=embeddings, test_class_embeddings=embeddings)
-        return MODELS.build(cfg).to(self.device).eval()
+        _ = self._embeddings_cfg  # without which there is nothing to classify into
+        return MODELS.build(self.cfg.model).to(self.device).eval()
 
 
 def _experiment(source: ModelSource, cfg_options: dict[str, Any] | None) -> Config:

@@ -1,4 +1,4 @@
-"""Accuracy class by class, several encoders side by side (paper, Figure 4)."""
+"""Accuracy class by class, several encoders side by side."""
 
 import math
 from collections.abc import Mapping, Sequence

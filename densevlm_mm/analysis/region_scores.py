@@ -143,8 +143,7 @@ def collect_region_scores(
     pretrainer = model.build_pretrainer()
     dataloader = Runner.build_dataloader(model.cfg.test_dataloader, seed=0)
     meta = dataloader.dataset.metainfo
-    assert pretrainer.test_class_embeddings is not None
-    check_vocabulary(model, pretrainer.test_class_embeddings.classes, meta["classes"])
+    check_vocabulary(model, pretrainer.predicted_classes(), meta["classes"])
     parts: dict[str, list[Tensor]] = {name: [] for name in _TENSORS}
     for batch in track(dataloader):
         for sample in pretrainer.test_step(batch):

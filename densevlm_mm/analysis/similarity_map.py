@@ -1,4 +1,4 @@
-"""Where in an image an encoder sees a text: cosines of its dense map with text embeddings (paper, Figure 5)."""
+"""Where in an image an encoder sees a text: cosines of its dense map with text embeddings."""
 
 import textwrap
 from collections.abc import Mapping, Sequence

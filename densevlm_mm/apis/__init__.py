@@ -2,21 +2,23 @@
 
 from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
 from densevlm_mm.apis.command_line import add_experiment_arguments, build_runner, connect_processes, exit_on_user_error
-from densevlm_mm.apis.experiment import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
+from densevlm_mm.apis.experiment import count_accumulation, enable_amp, enable_auto_scale_lr, load_experiment
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
 from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
+from densevlm_mm.apis.work_dir import claim_work_dir
 
 __all__ = [
     "MissingInputsError",
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
+    "claim_work_dir",
     "connect_processes",
+    "count_accumulation",
     "enable_amp",
     "enable_auto_scale_lr",
     "enable_outputs",
-    "enable_resume",
     "enable_show",
     "enable_tta",
     "exit_on_user_error",

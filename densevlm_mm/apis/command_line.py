@@ -1,7 +1,6 @@
 """What the command lines of the tools share."""
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -9,11 +8,12 @@ from contextlib import contextmanager
 
 from mmengine.config import Config, DictAction
 from mmengine.dist import init_dist, is_distributed
-from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
+from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
 
 
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,28 +33,25 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def exit_on_user_error(tool: str) -> Iterator[None]:
-    """End the program with a message and no traceback if what the user gave is wrong.
+    """End the program with a message and no traceback if what the user gave, or the machine, is at fault.
 
-    Once a run has a log file, the traceback goes there.
+    That holds while it builds as well as hours later. Once a run has a log file, tracebacks go there; those of bugs
+    are shown, too.
 
     Args:
         tool: The tool's path, as it stands before the message.
     """
     try:
         yield
-    except (KeyError, OSError, ValueError) as error:
-        # str() would put a KeyError's message in quotes
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        log_file = _log_traceback()
+    except KeyboardInterrupt:
+        print(f"{tool}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        log_file = log_traceback()
+        message = user_message(error)
+        if message is None:
+            raise
         sys.exit(f"{tool}: {message}" + (f"\n(the traceback is in {log_file})" if log_file else ""))
-
-
-def _log_traceback() -> str | None:
-    """Write the current exception to the log file of the run, if there is one; return its path."""
-    files = [h for h in MMLogger.get_current_instance().handlers if isinstance(h, logging.FileHandler)]
-    for handler in files:
-        handler.emit(logging.LogRecord("densevlm_mm", logging.ERROR, "", 0, "stopped by", (), sys.exc_info()))
-    return files[0].baseFilename if files else None
 
 
 def connect_processes(launcher: str, local_rank: int = 0) -> None:
@@ -77,6 +74,7 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
         cfg: The experiment; ``cfg.launcher`` says how its processes were started.
         local_rank: Number of this process on its machine, where the launcher sets no ``LOCAL_RANK``.
     """
+    share_loader_temp_dir()
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     init_cpu_process_group(cfg.launcher)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)

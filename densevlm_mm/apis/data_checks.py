@@ -14,8 +14,8 @@ from densevlm_mm.datasets.annotations.image_names import join_image_path
 from densevlm_mm.datasets.annotations.instances import MAX_OVERHANG, InstanceFile, check_federated, read_instances
 from densevlm_mm.datasets.annotations.panoptic import read_panoptic
 from densevlm_mm.datasets.file_listing import missing_files, summarize
-from densevlm_mm.datasets.image_files import read_file, read_header
-from densevlm_mm.datasets.transforms.loading import LoadImage, annotated_frame
+from densevlm_mm.datasets.image_files import annotated_frame, read_file, read_header
+from densevlm_mm.datasets.transforms.loading import LoadImage
 
 _SAMPLES = 8  # images of a data set that are opened
 

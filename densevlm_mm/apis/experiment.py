@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 
+from densevlm_mm.apis.ignore_label import spread_ignore_index
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu
 
 # What mmengine's Runner.from_cfg and the OpenMMLab tools read beside the keys that a config happens to define.
@@ -34,6 +36,7 @@ def load_experiment(
     Raises:
         FileNotFoundError: If there is no such file; names similar ones.
         KeyError: If an option's key does not lead into the config.
+        ValueError: If the ignored label of a segmentor's data set is contradicted, see :func:`spread_ignore_index`.
     """
     path = Path(config)
     if not path.is_file():
@@ -49,6 +52,7 @@ def load_experiment(
         cfg.work_dir = str(Path("work_dirs") / path.stem)
     if not torch.cuda.is_available():
         adapt_config_to_cpu(cfg)
+    spread_ignore_index(cfg)
     return cfg
 
 
@@ -63,7 +67,7 @@ def enable_amp(cfg: Config) -> None:
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
-    """Scale the learning rate linearly with the total batch size.
+    """Scale the learning rate linearly with the number of images of a step, see :func:`count_accumulation`.
 
     Raises:
         ValueError: If the config does not say which batch size its learning rate is for.
@@ -75,22 +79,21 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def enable_resume(cfg: Config, resume: str | None) -> None:
-    """Resume from a checkpoint, or from the latest one of the work directory (``'auto'``).
+def count_accumulation(cfg: Config) -> None:
+    """Let a scaled learning rate count the images of all iterations of a step, which mmengine does not.
 
-    Raises:
-        FileNotFoundError: If a named checkpoint does not exist.
+    mmengine divides the images of an iteration by ``auto_scale_lr.base_batch_size``: that becomes the number for one of
+    the ``optim_wrapper.accumulative_counts`` iterations. Call it once, before the Runner is built.
     """
-    if resume is None:
-        return
-    cfg.resume = True
-    cfg.load_from = None
-    if resume != "auto":
-        if not Path(resume).is_file():
-            raise FileNotFoundError(
-                f"--resume: there is no checkpoint {resume}; without a path the latest one is taken."
-            )
-        cfg.load_from = resume
+    count = cfg.optim_wrapper.get("accumulative_counts", 1)
+    scaling = cfg.get("auto_scale_lr") or {}
+    if count > 1 and scaling.get("enable") and "base_batch_size" in scaling:
+        print_log(
+            f"A step sees the images of {count} iterations: base_batch_size={scaling['base_batch_size']} counts as "
+            f"{scaling['base_batch_size'] / count:g} images an iteration.",
+            "current",
+        )
+        scaling["base_batch_size"] /= count
 
 
 def _check_options(cfg: Config, options: dict[str, Any]) -> None:

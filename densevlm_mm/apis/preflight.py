@@ -23,7 +23,8 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
 
     Args:
         cfg: The experiment.
-        phase: ``'train'`` looks at the training and validation data, ``'test'`` at the test data.
+        phase: ``'train'`` looks at the training and validation data, ``'test'`` at the test data, and not at a file of
+            class embeddings that only a training reads.
 
     Raises:
         MissingInputsError: If anything is missing; see its message.
@@ -35,9 +36,11 @@ def check_inputs(cfg: Config, phase: Literal["train", "test"]) -> None:
         for path in _dataset_paths(cfg.get(name) or {}):
             wanted.setdefault(path, name)
     parts = ("model", "default_hooks", "custom_hooks") if phase == "train" else ("model",)
+    has_test_classes = cfg.get("model", {}).get("test_class_embeddings") is not None
     for name in parts:
         for path, key in _weight_paths(cfg.get(name) or {}, name):
-            wanted.setdefault(path, key)
+            if not (phase == "test" and has_test_classes and key.startswith("model.class_embeddings.")):
+                wanted.setdefault(path, key)
     missing = {path: key for path, key in wanted.items() if not _exists(path)}
     if missing:
         raise MissingInputsError(_message(cfg, missing))
@@ -74,6 +77,8 @@ def _weight_paths(node: Any, where: str) -> Iterator[tuple[str, str]]:
     for key, value in node.items():
         if key == "checkpoint" and isinstance(value, str):
             yield value, f"{where}.checkpoint"
+        elif key == "vocabulary" and isinstance(value, str) and value.endswith((".json", ".txt")):
+            yield value, f"{where}.vocabulary"
         elif key == "file" and "class_embeddings" in where and isinstance(value, str):
             yield value, f"{where}.file"
         else:

@@ -24,6 +24,10 @@ _FILE_ENDS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82"}
 # Pillow's modes of 8 bits and less; deeper ones it cannot bring to 8 bits, or not to the values that OpenCV gives.
 _EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"}
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, EOFError, OverflowError)
+_HOW_TO_SETTLE = (
+    "Remove the tag from the file if it was annotated as stored, turn its pixels if as shown, or say it for all images "
+    "with LoadImage(orientation='stored') or LoadImage(orientation='shown')"
+)
 # Encoders leave a few bytes between the picture and its end; a damaged picture leaves more.
 _HARMLESS_EXTRA_BYTES = 16
 
@@ -159,6 +163,41 @@ def turn(image: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
+
+
+def annotated_frame(header: ImageHeader, annotated: tuple[int, int] | None, path: str) -> Frame:
+    """Tell in which frame an image was annotated.
+
+    Args:
+        header: Of the image file.
+        annotated: Height and width that its annotation is for; None without annotation.
+        path: The image, for the error.
+
+    Returns:
+        ``'shown'`` for an image without annotation, and for one whose frames are the same.
+
+    Raises:
+        ValueError: If the annotated size is that of neither frame, or of both although they differ.
+    """
+    if header.orientation == 1 or annotated is None:
+        return "shown"
+    stored, shown = header.shape("stored"), header.shape("shown")
+    if annotated not in (stored, shown):
+        raise ValueError(other_size(path, stored, annotated))
+    if stored == shown:
+        raise ValueError(
+            f"{path} has EXIF orientation {header.orientation} and is {stored[1]} x {stored[0]} (width x height) as "
+            f"stored and as shown, so that its annotations do not say which was annotated. {_HOW_TO_SETTLE}"
+        )
+    return "shown" if annotated == shown else "stored"
+
+
+def other_size(path: str, found: tuple[int, int], annotated: tuple[int, int]) -> str:
+    """Say that an image has another height and width than its annotation."""
+    return (
+        f"{path} is {found[1]} x {found[0]} (width x height) but is annotated as {annotated[1]} x {annotated[0]}: the "
+        "images and the annotation file do not belong together"
+    )
 
 
 def _turn_back(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -49,6 +49,10 @@ class CheckedLabelMaps(BaseSegDataset):
             As ``BaseSegDataset``, with ``ignore_index`` and ``num_labels``.
         """
         check_segmentation_files(self)
+        if self.label_map is not None:  # mmseg writes 255 for the classes left out, whatever is ignored
+            kept = set(self.metainfo["classes"])
+            names = enumerate(self.METAINFO["classes"])
+            self.label_map |= {label: self.ignore_index for label, name in names if name not in kept}
         num_labels = num_file_labels(self)
         if num_labels is not None and 0 <= self.ignore_index < num_labels:
             raise ValueError(

@@ -272,7 +272,8 @@ def _check_prediction(sample: dict, pred: torch.Tensor, num_classes: int, where:
     if predicted not in (None, num_classes) or (pred.numel() and int(pred.max()) >= num_classes):
         raise ValueError(
             f"{where}: the model predicts over {predicted or int(pred.max()) + 1} classes, the data set has "
-            f"{num_classes}: set model.test_class_embeddings.vocabulary to the data set's, or "
+            f"{num_classes}: set model.test_class_embeddings.vocabulary (CAT-Seg: "
+            "model.test_vocabulary) to the data set's, or "
             "test_evaluator.format_only=True (and its output_dir) to only write predictions"
         )
 

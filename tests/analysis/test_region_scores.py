@@ -101,6 +101,6 @@ def test_a_cached_pass_is_not_made_again_and_other_weights_are(make_model, tmp_p
 
 def test_another_vocabulary_than_the_data_sets_is_refused(make_model) -> None:
     model = make_model()
-    model.cfg.model.class_embeddings.vocabulary = "coco_panoptic_133"
+    model.cfg.model.test_class_embeddings.vocabulary = "coco_panoptic_133"
     with pytest.raises(ValueError, match=r"has 133 classes .* data 32"):
         collect_region_scores(model)

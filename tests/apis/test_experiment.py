@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from densevlm_mm.apis import enable_amp, enable_auto_scale_lr, enable_resume, load_experiment
+from densevlm_mm.apis import count_accumulation, enable_amp, enable_auto_scale_lr, load_experiment
+from tests.fixtures.toy_run import toy_runner
 
 CONFIG = "configs/tiny/densevlm.py"
 
@@ -66,12 +67,14 @@ def test_auto_scale_lr_needs_a_base() -> None:
         enable_auto_scale_lr(Config(dict()))
 
 
-def test_resume(tmp_path) -> None:
-    cfg = load_experiment(CONFIG)
-    enable_resume(cfg, None)
-    assert not cfg.resume
-    enable_resume(cfg, "auto")
-    assert cfg.resume
-    assert cfg.load_from is None
-    with pytest.raises(FileNotFoundError, match=r"none\.pth"):
-        enable_resume(cfg, str(tmp_path / "none.pth"))
+@pytest.mark.parametrize(("enable", "expected"), [(True, 2e-2), (False, 1e-2)])
+def test_a_scaled_rate_counts_accumulated_gradients(tmp_path, enable, expected) -> None:
+    """2 images an iteration, 4 iterations a step, for a rate that is meant for 4 images."""
+    wrapper = dict(optimizer=dict(type="AdamW", lr=1e-2), accumulative_counts=4)
+    cfg = Config(dict(optim_wrapper=wrapper, auto_scale_lr=dict(enable=enable, base_batch_size=4)))
+    count_accumulation(cfg)
+    runner = toy_runner(
+        tmp_path, iterations=4, optim_wrapper=cfg.optim_wrapper, auto_scale_lr=cfg.auto_scale_lr, param_scheduler=[]
+    )
+    runner.train()
+    assert runner.optim_wrapper.get_lr()["lr"] == [pytest.approx(expected)]

@@ -90,7 +90,24 @@ def test_the_file_of_regions_is_looked_for(tmp_path) -> None:
         check_inputs(cfg, "train")
 
 
+def test_the_file_of_a_vocabulary_is_looked_for_before_training(tmp_path) -> None:
+    cfg = experiment(tmp_path, class_embeddings=dict(vocabulary=str(tmp_path / "set_from_images.json")))
+    (tmp_path / "ViT-B-16.pt").touch()
+    check_inputs(cfg, "test")  # a packaged or another one may be tested with
+    with pytest.raises(MissingInputsError, match=r"(?s)set_from_images\.json.*tools/build_vocabulary\.py"):
+        check_inputs(cfg, "train")
+
+
 def test_class_embeddings_given_as_a_file_are_looked_for(tmp_path) -> None:
     cfg = experiment(tmp_path, class_embeddings=dict(file=str(tmp_path / "set.safetensors")))
     with pytest.raises(MissingInputsError, match=r"set\.safetensors"):
         check_inputs(cfg, "test")
+
+
+def test_class_embeddings_that_only_a_training_reads_are_not_looked_for_in_a_test(tmp_path) -> None:
+    (tmp_path / "ViT-B-16.pt").touch()
+    training, test = dict(file=str(tmp_path / "set.safetensors")), dict(vocabulary="coco_panoptic_133")
+    cfg = experiment(tmp_path, class_embeddings=training, test_class_embeddings=test)
+    check_inputs(cfg, "test")
+    with pytest.raises(MissingInputsError, match=r"set\.safetensors"):
+        check_inputs(cfg, "train")

@@ -35,9 +35,18 @@ def test_the_same_names_are_base_however_they_are_spelled(spellings: list[str]) 
     assert cfg.model.roi_head.bbox_head.novel_classes == (spellings[2],)
 
 
-def test_segmentor_keeps_its_training_vocabulary(names) -> None:
+def test_cat_seg_keeps_its_training_vocabulary(names) -> None:
+    cfg = Config.fromfile(str(ROOT / "configs/tiny/cat_seg_original.py"))
+    trained = cfg.model.vocabulary
+    use_vocabulary(cfg, names)
+    assert cfg.model.test_vocabulary == names
+    assert cfg.model.vocabulary == trained
+    assert len(trained) == 24
+
+
+def test_san_keeps_its_training_vocabulary(names) -> None:
     options = dict(vocabulary="coco_stuff_171", templates="vild")
-    model = dict(type="CATSeg", class_embeddings=options, test_class_embeddings=None)
+    model = dict(type="OpenVocabularySAN", class_embeddings=options, test_class_embeddings=None)
     cfg = Config(dict(default_scope="mmseg", model=model))
     use_vocabulary(cfg, names)
     assert cfg.model.class_embeddings.vocabulary == "coco_stuff_171"
@@ -49,7 +58,7 @@ def test_segmentor_keeps_its_training_vocabulary(names) -> None:
     [
         ("mmdet", dict(type="FasterRCNN", roi_head=dict(bbox_head=dict())), "no vocabulary, its classes are fixed"),
         ("mmdet", dict(type="Unknown"), "no vocabulary, its classes are fixed"),
-        ("mmseg", dict(type="CATSeg", class_embeddings=dict(file="x.safetensors")), "is a file of embeddings"),
+        ("mmseg", dict(type="OpenVocabularySAN", class_embeddings=dict(file="x.npz")), "is a file of embeddings"),
         ("mmdet", dict(type="FViT", roi_head=dict(bbox_head=dict(class_embeddings="x"))), "is a file of embeddings"),
     ],
 )

@@ -34,8 +34,8 @@ def test_config_names_what_exists(path: Path) -> None:
     assert tuple(index + 1 for index in model.guidance_indices) == thirds
 
     dataset = cfg.test_dataloader.dataset
-    assert cfg.test_evaluator.vocabulary == model.test_class_embeddings.vocabulary
-    assert len(Vocabulary.load(model.class_embeddings.vocabulary)) == 171
+    assert cfg.test_evaluator.vocabulary == model.test_vocabulary
+    assert len(Vocabulary.load(model.vocabulary)) == 171
     assert ("847" in dataset.type or "459" in dataset.type) == (not model.test_cfg.get("keep_scores", True))
     if "train_dataloader" in cfg:
         steps = {step.type: step for step in cfg.train_dataloader.dataset.dataset.pipeline}

@@ -1,6 +1,7 @@
 """Every pretraining config can be read, and what it names exists and fits together."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def test_config_names_what_exists(path: Path, strides: dict[str, int]) -> None:
         cfg.model[key].vocabulary for key in ("class_embeddings", "test_class_embeddings") if key in cfg.model
     ]
     for name in vocabularies:
-        assert Vocabulary.load(name).is_thing is not None
+        if path.stem != "pretrain_coco_set_from_images":  # whose list a user makes
+            assert Vocabulary.load(name).is_thing is not None
 
     stride = stride_of(cfg.model.encoder.model_name, strides)
     for pipeline in (cfg.train_dataloader.dataset.dataset.pipeline, cfg.val_dataloader.dataset.pipeline):
@@ -102,14 +104,31 @@ def test_rows_of_table_3_are_four() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in CONFIGS if path.stem.startswith("eval_")], ids=lambda path: path.stem
-)
-def test_evaluation_builds_no_embeddings_that_it_does_not_use(path: Path) -> None:
-    model = load(path).model
-    if path.stem == "eval_ade20k":  # of trained encoders, whose checkpoints stand for any training vocabulary
-        return
-    assert model.class_embeddings.vocabulary == model.test_class_embeddings.vocabulary
+@pytest.mark.parametrize("config", ["clipself/crop_logits_coco_eva02_b16", "tiny/crop_logits"])
+def test_logits_of_crops_are_learned_without_decoupling(config: str) -> None:
+    loss = load(ROOT / f"configs/{config}.py").model.loss
+    assert (loss.thing_contrast, loss.stuff_contrast) == ("all", "all")
+
+
+def test_image_sizes_are_those_of_training_and_evaluation() -> None:
+    names = {path.stem: path for path in CONFIGS if re.fullmatch(r"pretrain_coco_\d+px", path.stem)}
+    names["pretrain_coco_512px"] = ROOT / "configs/densevlm/pretrain_coco.py"
+    assert set(names) == {f"pretrain_coco_{size}px" for size in (224, 320, 512, 768, 1024)}
+    for name, path in names.items():
+        size = int(re.search(r"\d+", name)[0])
+        cfg = load(path)
+        for dataset in (cfg.train_dataloader.dataset.dataset, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
+            assert [step.size for step in dataset.pipeline if "size" in step] == [size, size]
+        assert size - 7 <= cfg.default_hooks.teacher.input_size <= size + 7
+
+
+def test_teachers_of_table_5_are_both_refined() -> None:
+    teachers = {
+        stem: load(ROOT / f"configs/densevlm/{stem}.py").default_hooks.teacher.teacher
+        for stem in ("pretrain_coco", "pretrain_coco_teacher_b16")
+    }
+    assert [teacher.model_name for teacher in teachers.values()] == ["EVA02-L-14-336", "EVA02-B-16"]
+    assert all("clipself" in teacher.checkpoint for teacher in teachers.values())
 
 
 def test_dataset_vocabulary_is_the_one_regions_are_classified_into() -> None:
@@ -126,6 +145,9 @@ def test_published_config_reads_its_oddities() -> None:
     assert embeddings.normalization == "prompt"
     assert cfg.model.loss.reduction == "group"
     assert tuple(cfg.train_dataloader.sampler.shard) == (0, 4)
+    assert cfg.default_hooks.teacher.teacher.checkpoint.endswith("clipself_coco_6_save6_512_eva_vitl14_24layers.pt")
+    for dataset in (cfg.train_dataloader.dataset.dataset, cfg.test_dataloader.dataset):
+        assert [step.antialias for step in dataset.pipeline if step.type == "ResizeLongestSide"] == [False]
 
 
 def test_coco_is_listed_by_its_folder_or_by_its_json(tmp_path: Path) -> None:
@@ -143,3 +165,33 @@ def test_coco_is_listed_by_its_folder_or_by_its_json(tmp_path: Path) -> None:
         assert {Path(dataset.get_data_info(index)["img_path"]).name for index in range(2)} == set(
             each["file_name"] for each in images
         )
+
+
+def test_page_of_the_published_run_says_what_the_configs_hold() -> None:
+    rows = re.findall(r"^\| (.+?) \|(.*?)\|(.*?)\|(.*?)\|$", (ROOT / "docs/published_run.md").read_text(), re.MULTILINE)
+    page = {point: (ours, published) for point, _, ours, published in rows}
+    ours, published = (
+        load(ROOT / f"configs/densevlm/{name}.py") for name in ("pretrain_coco", "pretrain_coco_published")
+    )
+    grid = ours.train_dataloader.dataset.dataset.pipeline[2]
+    stated = {
+        "weight ensemble": (f"WeightEnsembleHook(alpha={ours.default_hooks.weight_ensemble.alpha})", "the same"),
+        "learning rate": (f"{ours.optim_wrapper.optimizer.lr:.0e}".replace("e-0", "e-"), ""),
+        "batch": (f"4 GPUs x {ours.train_dataloader.batch_size}", "4 GPUs x 16"),
+        "gradients": ("averaged", f"shard={tuple(published.train_dataloader.sampler.shard)}"),
+        "Adam's beta2": (f"{ours.optim_wrapper.optimizer.betas[1]}", f"{published.optim_wrapper.optimizer.betas[1]}"),
+        "grid": (f"mode='{grid.mode}'", "balanced"),
+        "reduction of the loss": (f"'{ours.model.loss.reduction}'", f"'{published.model.loss.reduction}'"),
+        "things of the 316 categories": (
+            str(Vocabulary.load(ours.model.class_embeddings.vocabulary).num_things),
+            f"num_things={published.model.class_embeddings.num_things}",
+        ),
+        "class embeddings for training": ("unit norm", f"'{published.model.class_embeddings.normalization}'"),
+        "teacher input at patch 14": (
+            f"{ours.default_hooks.teacher.input_size} pixels",
+            f"input_size={published.default_hooks.teacher.input_size}",
+        ),
+    }
+    for point, (default, oddity) in stated.items():
+        assert default in page[point][0], point
+        assert oddity in page[point][1], point

@@ -9,31 +9,21 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted([*(ROOT / "configs/san").glob("*.py"), *(ROOT / "configs/tiny").glob("san_*.py")])
-DIMENSIONS = {"ViT-B-16-quickgelu": 512, "ViT-L-14-336-quickgelu": 768, "TinyScenes-S": 128}
 
 
 @pytest.fixture
 def build(monkeypatch):
-    """Build on the meta device, with embeddings that need no weights."""
+    """Build on the meta device; class embeddings are not made before they are used."""
     from mmseg.registry import MODELS
 
     import densevlm_mm.segmentation  # noqa: F401
 
     init_default_scope("mmseg")
 
-    def embeddings(cfg: dict, model_name: str, checkpoint: str) -> ClassEmbeddings:
-        vocabulary, name = Vocabulary.load(cfg["vocabulary"]), cfg.get("model_name", model_name)
-        settings = dict(templates=cfg["templates"], normalization="class", fingerprint="")
-        with torch.device("cpu"):
-            matrix = torch.eye(len(vocabulary), DIMENSIONS[name])
-            return ClassEmbeddings(vocabulary.name, vocabulary.classes, None, matrix, name, **settings)
-
-    monkeypatch.setattr("densevlm_mm.models.segmentors.san.resolve_class_embeddings", embeddings)
     linspace = torch.linspace
     # mmseg's ViT reads its drop rates from a tensor, which one on the meta device does not allow.
     monkeypatch.setattr(torch, "linspace", lambda *args, **options: linspace(*args, **{**options, "device": "cpu"}))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from densevlm_mm.tiny_scenes import generate_tiny_scenes
+from densevlm_mm.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +47,12 @@ def run_tool() -> Callable[..., subprocess.CompletedProcess]:
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def name_list() -> Callable[[str], str]:
+    """The names of a packaged vocabulary as a list in a ``--cfg-options`` value."""
+    return lambda vocabulary: "[" + ",".join(repr(name) for name in Vocabulary.load(vocabulary).classes) + "]"
 
 
 def _free_port() -> str:

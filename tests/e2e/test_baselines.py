@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from densevlm_mm.apis import build_runner, check_inputs, enable_resume, load_experiment
+from densevlm_mm.apis import build_runner, check_inputs, claim_work_dir, load_experiment
 from densevlm_mm.models.encoders import DenseImageEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def train(three_iterations: dict[str, object], tmp_path: Path, monkeypatch) -> C
         cfg = load_experiment(f"configs/{name}.py", settings, str(tmp_path / work_dir))
         cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]  # TensorBoard takes seconds to import
         cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
-        enable_resume(cfg, resume)
+        claim_work_dir(cfg, resume)
         check_inputs(cfg, "train")
         cfg.experiment_name = f"{tmp_path.name}_{work_dir}"
         build_runner(cfg).train()

@@ -84,9 +84,10 @@ def test_predicts_a_users_classes_on_a_users_images(run_tool, tiny_world, traine
         assert Path(record["label_map"]).is_file()
 
 
-def test_evaluates_seen_and_unseen_classes_and_draws(run_tool, options, trained, tmp_path) -> None:
+def test_evaluates_seen_and_unseen_classes_and_draws(run_tool, options, trained, name_list, tmp_path) -> None:
     arguments = [trained / "iter_4.pth", "--work-dir", tmp_path, "--show-dir", tmp_path / "shown"]
-    tested = run_tool("test.py", CONFIG, *arguments, "--cfg-options", *options)
+    names = f"model.test_vocabulary={name_list('tiny_scenes')}"
+    tested = run_tool("test.py", CONFIG, *arguments, "--cfg-options", *options, names)
     log = tested.stdout + tested.stderr
     for metric in ("mIoU", "mIoU_seen", "mIoU_unseen"):
         assert re.search(rf"{metric}: [\d.]+", log), metric

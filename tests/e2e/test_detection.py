@@ -41,7 +41,9 @@ def trained(run_tool, tiny_world, tmp_path_factory) -> Path:
     return work_dir
 
 
-def test_resumes_exactly_and_evaluates_base_and_novel_classes(run_tool, tiny_world, trained, tmp_path) -> None:
+def test_resumes_exactly_and_evaluates_base_and_novel_classes(
+    run_tool, tiny_world, trained, name_list, tmp_path
+) -> None:
     config, options = TINY, options_for(tiny_world, "instances")
     arguments = ["--resume", trained / "iter_2.pth", "--work-dir", tmp_path / "resumed"]
     resumed = run_tool("train.py", config, *arguments, "--cfg-options", *options)
@@ -52,7 +54,8 @@ def test_resumes_exactly_and_evaluates_base_and_novel_classes(run_tool, tiny_wor
     assert all(torch.equal(value, part["state_dict"][name]) for name, value in whole["state_dict"].items())
 
     flags = ["--work-dir", tmp_path, "--show-dir", tmp_path / "shown", "--out", tmp_path / "figures.json"]
-    tested = run_tool("test.py", config, trained / "iter_3.pth", *flags, "--cfg-options", *options)
+    names = f"model.roi_head.bbox_head.class_embeddings.vocabulary={name_list('ov_tiny_scenes_20')}"
+    tested = run_tool("test.py", config, trained / "iter_3.pth", *flags, "--cfg-options", *options, names)
     found = figures(tested.stdout + tested.stderr, "coco")
     assert {"coco/novel_ap50", "coco/base_ap50", "coco/all_ap50"} <= set(found)
     pictures = list((tmp_path / "shown").glob("*.jpg"))

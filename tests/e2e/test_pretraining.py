@@ -126,9 +126,12 @@ def test_export_loads_into_open_clip_and_our_encoder_bit_equal(trained, run_tool
     torch.testing.assert_close(ours.state_dict()[name], 0.9 * raw + 0.1 * initial, rtol=0, atol=1e-6)
 
 
-def test_pictures_and_the_per_class_table(run_tool, small_data_options, tmp_path) -> None:
+def test_pictures_and_the_per_class_table(run_tool, small_data_options, name_list, tmp_path) -> None:
     arguments = [CONFIG, STUDENT, "--out", tmp_path / "table.csv", "--show-dir", tmp_path / "pictures"]
     options = [o for o in small_data_options if o.startswith("test_dataloader")]
+    # A test reads the names that it classifies into, given as a list, and not those of the training.
+    options += [f"model.test_class_embeddings.vocabulary={name_list('tiny_scenes')}"]
+    options += ["model.class_embeddings.vocabulary=no_such_file.json"]
     result = run_tool("test.py", *arguments, "--work-dir", tmp_path, "--cfg-options", *options)
     assert "foreground bias" in result.stdout + result.stderr
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 7

@@ -15,7 +15,7 @@ def options(small_data_options) -> list[str]:
     return [*small_data_options, "train_cfg.max_iters=10", "train_cfg.val_interval=10", KEEP_ALL]
 
 
-def test_trains_resumes_exactly_and_evaluates(run_tool, options, tmp_path) -> None:
+def test_trains_resumes_exactly_and_evaluates(run_tool, options, name_list, tmp_path) -> None:
     run_tool("train.py", CONFIG, "--work-dir", tmp_path, "--cfg-options", *options)
     resume = ["--resume", tmp_path / "iter_6.pth", "--work-dir", tmp_path / "resumed"]
     resumed = run_tool("train.py", CONFIG, *resume, "--cfg-options", *options)
@@ -27,7 +27,8 @@ def test_trains_resumes_exactly_and_evaluates(run_tool, options, tmp_path) -> No
 
     arguments = [CONFIG, tmp_path / "iter_10.pth", "--work-dir", tmp_path, "--show-dir", tmp_path / "shown"]
     maps = f"test_evaluator.output_dir={tmp_path / 'maps'}"
-    tested = run_tool("test.py", *arguments, "--cfg-options", *options, maps)
+    names = f"model.test_class_embeddings.vocabulary={name_list('tiny_scenes')}"
+    tested = run_tool("test.py", *arguments, "--cfg-options", *options, maps, names)
     log = tested.stdout + tested.stderr
     for metric in ("mIoU", "mIoU_seen", "mIoU_unseen"):
         assert re.search(rf"{metric}: [\d.]+", log), metric

@@ -18,8 +18,6 @@ from torch import nn
 from densevlm_mm.apis import exit_on_user_error, load_experiment
 from densevlm_mm.checkpoint_files import check_finite, find_state_dict, read_checkpoint
 from densevlm_mm.files import atomic_write
-from densevlm_mm.models.text import ClassEmbeddings
-from densevlm_mm.vocabulary import Vocabulary
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,23 +30,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def build_empty(cfg: Config) -> nn.Module:
-    """Build a config's detector without weights or class embeddings: its names and shapes are what counts."""
+    """Build a config's detector without weights: its names and shapes are what counts."""
     from mmdet.registry import MODELS
 
     init_default_scope(cfg.default_scope)
-    head = cfg.model.roi_head.bbox_head
-    options = head.class_embeddings
-    vocabulary = Vocabulary.load(options.vocabulary).with_extra_classes(options.extra_classes)
-    head.class_embeddings = ClassEmbeddings(
-        name=vocabulary.name,
-        classes=vocabulary.classes,
-        is_thing=vocabulary.is_thing,
-        embeddings=torch.zeros(len(vocabulary), head.fc_out_channels),
-        model=options.model_name,
-        templates=options.get("templates", "vild"),
-        normalization="class",
-        fingerprint="",
-    )
     cfg.model.backbone.encoder.checkpoint = "random"
     with torch.device("meta"):
         return MODELS.build(cfg.model)

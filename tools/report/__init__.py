@@ -1,1 +1,1 @@
-"""The paper's pretraining experiments on TinyScenes, rerun and put on one page; tools/reproduce_tiny.py runs it."""
+"""Pretraining experiments of the paper and of ours on TinyScenes, on one page; tools/reproduce_tiny.py runs it."""

@@ -72,7 +72,7 @@ class Table:
 
     Args:
         title: Heading.
-        note: What its rows share, and what the paper's table is about.
+        note: What its rows share.
         rows: Experiment to the title of its row.
         marks_best: Whether the best value of a column is marked.
     """
@@ -106,14 +106,14 @@ TABLES = (
         },
     ),
     Table(
-        "Table 2: where the targets come from",
+        "Table 2: where the targets come from, image crops or regions",
         "Image crops that a teacher embeds, or regions of the teacher's dense map (DenseVLM). Features of the larger "
         "teacher are learned through a linear layer: nothing ties the student's own space, which is tested, to texts.",
         {
             "before": "student before training",
             "clipself": "self-distillation of crop features (CLIPSelf)",
             "crop_features": "features of the larger teacher on crops",
-            "crop_logits": "logits of the larger teacher on crops",
+            "crop_logits": "logits of the larger teacher on crops, no decoupling",
             "row4": "retrieval from the teacher's dense map (DenseVLM)",
         },
     ),
@@ -123,8 +123,8 @@ TABLES = (
         {"theta00": "theta = 0 (all regions)", "row4": "theta = 0.3 (DenseVLM)", "theta05": "theta = 0.5"},
     ),
     Table(
-        "Table 5: which teacher",
-        "DenseVLM with the teacher before and after its refinement by CLIPSelf.",
+        "Ours: an unrefined teacher",
+        "DenseVLM with the teacher before and after its refinement by CLIPSelf. The paper compares two refined ones.",
         {"raw_teacher": "teacher before refinement", "row4": "teacher refined (DenseVLM)"},
     ),
 )

@@ -74,8 +74,9 @@ def write_report(report: Report) -> Path:
         settings=report.settings,
         command=command_line(report.settings),
         summary_lines=summary_lines(report),
-        finding_groups=finding_groups(report.paper),
-        controls=report.controls,
+        paper=finding_groups(report.paper),
+        expectations=finding_groups(report.expectations),
+        questions=report.questions,
         tables=[made for table in TABLES if (made := page_table(report, table)) is not None],
         retention=retention_table(report),
         seed_tables=[seed_table(report, seed) for seed in report.settings.seeds],
@@ -107,14 +108,12 @@ def finding_groups(findings: Sequence[Finding]) -> list[tuple[str, list[Finding]
 
 def summary_lines(report: Report) -> list[str]:
     """What the figures say, in sentences made from them."""
-    measured = [finding for finding in report.paper if finding.verdict != NOT_MEASURED]
-    count = {verdict: sum(f.verdict == verdict for f in measured) for verdict in (AGREES, MIXED, DISAGREES)}
     lines = [
-        f"Of {len(measured)} orderings of the paper that were measured, {count[AGREES]} hold on the mean and in every "
-        f"seed, {count[MIXED]} only on the mean or in some seeds, and {count[DISAGREES]} do not hold."
+        _count("orderings that the paper's Table 3 states for its rows", report.paper),
+        _count("expectations of ours", report.expectations),
     ]
     gain = _change(report, "row1", "row4", "masks_s_top1")
-    decoupling = next(finding for finding in report.controls if finding.ordering == OFFSET_DECOUPLING)
+    decoupling = next(finding for finding in report.questions if finding.ordering == OFFSET_DECOUPLING)
     if gain is not None and decoupling.seeds:
         difference = decoupling.differences[0]
         # One seed, or a difference within the deviation over seeds, decides nothing.
@@ -140,9 +139,18 @@ def summary_lines(report: Report) -> list[str]:
     return lines
 
 
+def _count(what: str, findings: Sequence[Finding]) -> str:
+    measured = [finding.verdict for finding in findings if finding.verdict != NOT_MEASURED]
+    agrees, mixed, disagrees = (measured.count(verdict) for verdict in (AGREES, MIXED, DISAGREES))
+    return (
+        f"{len(measured)} {what} were measured: {agrees} hold on the mean and in every seed, {mixed} on the mean or in "
+        f"some seeds only, {disagrees} do not hold."
+    )
+
+
 def _change(report: Report, low: str, high: str, metric: str) -> Spread | None:
     """Difference of two experiments over the seeds that have both; None if there is none."""
-    differences = compare(Ordering("", "", metric, ((low, high),)), report.results).differences
+    differences = compare(Ordering("", metric, ((low, high),)), report.results).differences
     return differences[0] if differences else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from report.orderings import CONTROL_ORDERINGS, PAPER_ORDERINGS, Finding, compare
+from report.orderings import OUR_EXPECTATIONS, PAPER_ORDERINGS, QUESTIONS, Finding, compare
 from report.plan import Settings, result_file, retention_file
 from report.runs import Outcome
 from report.statistics import Spread, over_seeds
@@ -41,8 +41,9 @@ class Report:
         results: Seed -> experiment -> metric -> value. Metrics of whole images are among them. The teachers, which all
             seeds share, stand with the first one.
         summary: Experiment -> metric -> spread over the seeds.
-        paper: The paper's orderings.
-        controls: Questions beyond them.
+        paper: The orderings that the paper states.
+        expectations: What we expect of this world.
+        questions: What neither shows.
         runs: What ran, in order.
         failures: Name of a task to what is known about it.
         versions: Of packages.
@@ -52,7 +53,8 @@ class Report:
     results: dict[int, dict[str, dict[str, float]]]
     summary: dict[str, dict[str, Spread]]
     paper: tuple[Finding, ...]
-    controls: tuple[Finding, ...]
+    expectations: tuple[Finding, ...]
+    questions: tuple[Finding, ...]
     runs: tuple[Run, ...]
     failures: dict[str, str]
     versions: dict[str, str]
@@ -69,7 +71,8 @@ class Report:
                 for name, metrics in self.summary.items()
             },
             paper_orderings=[_finding_record(finding) for finding in self.paper],
-            controls=[_finding_record(finding) for finding in self.controls],
+            our_expectations=[_finding_record(finding) for finding in self.expectations],
+            questions=[_finding_record(finding) for finding in self.questions],
             runs=[vars(run) for run in self.runs],
             failures=self.failures,
             versions=self.versions,
@@ -100,7 +103,8 @@ def collect(settings: Settings, tasks: Sequence[Task], outcome: Outcome) -> Repo
         results=results,
         summary=over_seeds(results),
         paper=tuple(compare(ordering, results) for ordering in PAPER_ORDERINGS),
-        controls=tuple(compare(ordering, results) for ordering in CONTROL_ORDERINGS),
+        expectations=tuple(compare(ordering, results) for ordering in OUR_EXPECTATIONS),
+        questions=tuple(compare(ordering, results) for ordering in QUESTIONS),
         runs=tuple(runs),
         failures=failures,
         versions=package_versions(),
@@ -136,6 +140,7 @@ def _finding_record(finding: Finding) -> dict[str, Any]:
         source=ordering.source,
         metric=ordering.metric,
         margin=ordering.margin,
+        paper_difference=ordering.paper_difference,
         verdict=finding.verdict,
         holds={str(seed): holds for seed, holds in zip(finding.seeds, finding.holds, strict=True)},
         holds_on_mean=finding.holds_on_mean,

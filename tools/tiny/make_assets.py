@@ -9,6 +9,7 @@ densevlm_mm/tiny_scenes/assets were made this way.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,7 @@ def main() -> None:
     options = [f"{loader}.data_root={data}" for loader in loaders]
     options += [f"model.encoder.checkpoint={raw}", f"default_hooks.teacher.teacher.checkpoint={raw}"]
     clip = ["tools/tiny/train_clip.py", str(data)]
+    shutil.rmtree(refined, ignore_errors=True)  # of an earlier time: training does not mingle runs
     student_commands = [
         [*clip, str(out / "student.safetensors"), "--model", STUDENT_NAME, "--seed", str(args.student_seed)]
     ]

@@ -26,6 +26,8 @@ model = dict(
             max_classes=256,
             pool=(2, 1)),  # in training, in tests
         loss_decode=dict(type='PixelBinaryCrossEntropyLoss', ignored='negative')),
-    class_embeddings=dict(vocabulary='coco_stuff_171', templates='cat_seg', synonyms='first'),
+    vocabulary='coco_stuff_171',  # trained on; test_vocabulary is what predictions are over
+    templates='cat_seg',
+    synonyms='first',
     # The reported protocol: four 384-pixel crops of the 640-pixel square and one view of the whole.
     test_cfg=dict(mode='slide', size=640, crop_size=384, stride=256))

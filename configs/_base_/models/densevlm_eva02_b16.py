@@ -6,7 +6,7 @@ model = dict(
         model_name='EVA02-B-16',
         checkpoint='weights/EVA02_CLIP_B_psz16_s8B.pt',
         trainable='blocks'),  # embeddings, final norm, projection and the last block's query/key stay frozen
-    # 204 things and 112 stuff classes (Table 4). Built once from the checkpoint's text tower, then cached.
+    # The set of 204 things and 112 stuff classes. Built once from the checkpoint's text tower, then cached.
     class_embeddings=dict(vocabulary='set_316', templates='vild', normalization='class'),
     test_class_embeddings=dict(vocabulary='coco_panoptic_133', templates='vild', normalization='class'),
     loss=dict(

@@ -1,6 +1,6 @@
 # CAT-Seg's schedule: 80,000 iterations of 4 images in all, no warm-up, no mixed precision.
 optim_wrapper = dict(
-    type='OptimWrapper',  # --amp: AutocastOptimWrapper
+    type='densevlm_mm.FiniteOptimWrapper',  # --amp: AutocastOptimWrapper
     constructor='densevlm_mm.GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2e-4, betas=(0.9, 0.999), weight_decay=1e-4),
     clip_grad=dict(max_norm=0.01),

@@ -5,7 +5,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
 optim_wrapper = dict(
-    type='OptimWrapper',  # published: float16; here --amp
+    type='densevlm_mm.FiniteOptimWrapper',  # published: float16; here --amp
     constructor='densevlm_mm.GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.1),
     paramwise_cfg=dict(norm_decay_mult=1.),  # one group of what trains; without this line the frozen tower is in it too

@@ -1,5 +1,5 @@
 optim_wrapper = dict(
-    type='OptimWrapper',  # --amp: AutocastOptimWrapper
+    type='FiniteOptimWrapper',  # --amp: AutocastOptimWrapper
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(
         type='AdamW',

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention (Zhu et al., "Deformable DETR", ICLR 2021, equation 3).
+"""Multi-scale deformable attention (Zhu et al., "Deformable DETR", arXiv 2010.04159, Eq. 3).
 
 mmcv calls these only for tensors on a GPU; on the CPU it takes its own formula in plain torch, which serves here too.
 """

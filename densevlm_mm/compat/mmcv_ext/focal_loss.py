@@ -1,4 +1,4 @@
-"""Sigmoid focal loss with integer targets and class weights (Lin et al., "Focal Loss", ICCV 2017, equation 5)."""
+"""Sigmoid focal loss with integer targets and class weights (Lin et al., "Focal Loss", arXiv 1708.02002, Eq. 5)."""
 
 import torch
 import torch.nn.functional as F

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from densevlm_mm.datasets.converters.label_maps import LabelMapConverter, Sample, unique_samples
+from densevlm_mm.datasets.image_files import annotated_frame, decode_image, read_file, read_header
 from densevlm_mm.vocabulary.vocabulary import vocabulary_dir
 
 SHORT_SIDE = 512
@@ -75,8 +76,11 @@ class ADE20K847Converter(LabelMapConverter):
         """Labels of an image at its size after the conversion."""
         if not sample.source.is_file():
             raise FileNotFoundError(f"{sample.source} does not exist, but its image does: is the archive complete?")
-        with Image.open(sample.source) as picture:
-            colours = np.asarray(picture)
+        try:
+            with Image.open(sample.source) as picture:
+                colours = np.asarray(picture)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ValueError(f"{sample.source} cannot be read: {error}") from error
         if colours.ndim != 3 or colours.shape[2] < 2:
             raise ValueError(f"{sample.source} has shape {colours.shape}, not the colours of ADE20K's label files")
         numbers = colours[..., 0] // 10 * np.int64(256) + colours[..., 1]
@@ -84,15 +88,19 @@ class ADE20K847Converter(LabelMapConverter):
         return np.asarray(labels.resize(reduced_size(*labels.size), Image.Resampling.NEAREST)).astype(np.uint16)
 
     def write_image(self, sample: Sample) -> None:
-        """Copy the image, or write it smaller."""
+        """Copy the image; write it smaller, or turned as its labels are and without the EXIF tag that says so."""
         original = sample.source.with_name(sample.image.name)
+        content, path = read_file(str(original)), str(original)
+        header = read_header(content, path)
+        annotated = read_header(read_file(str(sample.source)), str(sample.source)).shape("stored")
+        pixels = decode_image(content, path, annotated_frame(header, annotated, path), header=header)
+        size = reduced_size(pixels.shape[1], pixels.shape[0])
         sample.image.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(original) as image:
-            size = reduced_size(*image.size)
-            if size == image.size:
-                shutil.copyfile(original, sample.image)
-                return
-            image.convert("RGB").resize(size, Image.Resampling.BILINEAR).save(sample.image, quality=95)
+        if header.orientation == 1 and size == (header.width, header.height):
+            shutil.copyfile(original, sample.image)
+            return
+        image = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+        image.resize(size, Image.Resampling.BILINEAR).save(sample.image, quality=95)
 
 
 def reduced_size(width: int, height: int) -> tuple[int, int]:

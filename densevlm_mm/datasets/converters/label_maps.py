@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from densevlm_mm.datasets.image_files import decode_image, read_header
+
 
 class Sample(NamedTuple):
     """The files of one image.
@@ -101,7 +103,7 @@ class LabelMapConverter(ABC):
         nothing = np.zeros(self.num_classes, dtype=bool)
         try:
             written = read_label_map(sample.label)
-            image_size = _image_size(sample.image)
+            image_size = _image_size(sample.image, written.shape)
         except (OSError, ValueError) as error:
             return [str(error)], nothing
         found = []
@@ -196,15 +198,14 @@ def unique_samples(samples: Sequence[Sample], where: Path, what: str) -> list[Sa
     return sorted(samples)
 
 
-def _image_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.height, image.width
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"image {path} does not exist") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"image {path} cannot be read: {error}") from error
+def _image_size(path: Path, labels: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a readable image, in the frame of its label map if it has two."""
+    if not path.is_file():
+        raise FileNotFoundError(f"image {path} does not exist")
+    content = path.read_bytes()
+    header = read_header(content, str(path))
+    decode_image(content, str(path), header=header)
+    return header.shape("shown") if header.shape("shown") == labels else header.shape("stored")
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -23,6 +23,8 @@ class PackRegionInputs(BaseTransform):
         KeyError: a key is missing.
     """
 
+    image_arguments: tuple[str, ...] = ()  # docs/teacher_cache.md
+
     def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
         self.meta_keys = tuple(meta_keys)
 

@@ -23,6 +23,21 @@ def longest_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
     return max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))
 
 
+def boxes_on_canvas(boxes: np.ndarray, img_shape: tuple[int, int], pad_shape: tuple[int, int]) -> np.ndarray:
+    """Bring boxes from the frame of the image area into that of the canvas.
+
+    Args:
+        boxes: (R, 4) x1, y1, x2, y2 as fractions of the image area, which lies at the canvas's top left.
+        img_shape: height and width of the image area.
+        pad_shape: height and width of the canvas.
+
+    Returns:
+        (R, 4) float32, fractions of the canvas.
+    """
+    (img_h, img_w), (pad_h, pad_w) = img_shape, pad_shape
+    return (boxes * np.array([img_w / pad_w, img_h / pad_h] * 2)).astype(np.float32)
+
+
 @TRANSFORMS.register_module()
 class ResizeLongestSide(Resize):
     """Scale the image so that its longer side is ``size`` (DenseVLM, section 4.1: 512 px, bicubic).
@@ -42,6 +57,8 @@ class ResizeLongestSide(Resize):
     Raises:
         ValueError: ``size`` below 1, or an interpolation that cannot be antialiased.
     """
+
+    image_arguments: tuple[str, ...] = ("size", "interpolation", "antialias")  # docs/teacher_cache.md
 
     def __init__(self, size: int = 512, interpolation: str = "bicubic", antialias: bool = True) -> None:
         if size < 1:
@@ -103,6 +120,8 @@ class PadToSquare(Pad):
         ValueError: ``size`` below 1, or the image is larger than the canvas.
     """
 
+    image_arguments: tuple[str, ...] = ("size", "pad_val")  # docs/teacher_cache.md
+
     def __init__(self, size: int | None = None, pad_val: int = 0) -> None:
         if size is not None and size < 1:
             raise ValueError(f"size must be at least 1 pixel, not {size}")
@@ -128,7 +147,6 @@ class PadToSquare(Pad):
         results["img_shape"] = img_shape
         results["pad_shape"] = (pad_h, pad_w) = results["pad_shape"][:2]
         if "regions" in results:
-            shrink = np.array([img_shape[1] / pad_w, img_shape[0] / pad_h] * 2)
             boxes = results["regions"]["boxes_norm_xyxy"]
-            results["regions"]["boxes_norm_xyxy"] = (boxes * shrink).astype(np.float32)
+            results["regions"]["boxes_norm_xyxy"] = boxes_on_canvas(boxes, img_shape, (pad_h, pad_w))
         return results

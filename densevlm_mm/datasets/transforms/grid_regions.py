@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from densevlm_mm.datasets.transforms.geometry import boxes_on_canvas
 from densevlm_mm.registry import TRANSFORMS
 
 GRID_MODES = ("balanced", "all")
@@ -107,6 +108,8 @@ class GridRegions(BaseTransform):
         ValueError: see :func:`grid_pairs`; or ``results['grid']`` is not a grid of this mode.
     """
 
+    image_arguments: tuple[str, ...] = ("mode", "max_grid", "min_grid")  # docs/teacher_cache.md
+
     def __init__(self, mode: str = "balanced", max_grid: int = 6, min_grid: int = 2) -> None:
         self.mode = mode
         self.max_grid = max_grid
@@ -126,14 +129,25 @@ class GridRegions(BaseTransform):
         """
         pair = self._choose(results.get("grid"))
         start, stop = self._starts[pair], self._starts[pair + 1]
-        img_h, img_w = results["img_shape"]
-        pad_h, pad_w = results.get("pad_shape", (img_h, img_w))
-        extent = np.array([img_w / pad_w, img_h / pad_h] * 2)
+        img_shape = results["img_shape"]
         results["regions"] = dict(
-            boxes_norm_xyxy=(self._boxes[start:stop] * extent).astype(np.float32),
+            boxes_norm_xyxy=self.boxes(slice(start, stop), img_shape, results.get("pad_shape", img_shape)),
             cell_ids=np.arange(start, stop, dtype=np.int64),
         )
         return results
+
+    def boxes(self, cell_ids: slice | np.ndarray, img_shape: tuple[int, int], pad_shape: tuple[int, int]) -> np.ndarray:
+        """Boxes of cells on a canvas.
+
+        Args:
+            cell_ids: which cells.
+            img_shape: height and width of the image area.
+            pad_shape: height and width of the canvas, with its padding.
+
+        Returns:
+            (cells, 4) float32: x1, y1, x2, y2 as fractions of the canvas.
+        """
+        return boxes_on_canvas(self._boxes[cell_ids], img_shape, pad_shape)
 
     def _choose(self, grid: tuple[int, int] | None) -> int:
         if grid is None:

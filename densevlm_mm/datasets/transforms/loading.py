@@ -4,13 +4,16 @@ from typing import Literal
 
 from mmcv.transforms import LoadImageFromFile
 
-from densevlm_mm.datasets.image_files import MAX_PIXELS, Frame, ImageHeader, decode_image, read_file, read_header
-from densevlm_mm.registry import TRANSFORMS
-
-_HOW_TO_SETTLE = (
-    "Remove the tag from the file if it was annotated as stored, turn its pixels if as shown, or say it for all images "
-    "with LoadImage(orientation='stored') or LoadImage(orientation='shown')"
+from densevlm_mm.datasets.image_files import (
+    MAX_PIXELS,
+    ImageHeader,
+    annotated_frame,
+    decode_image,
+    other_size,
+    read_file,
+    read_header,
 )
+from densevlm_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
@@ -35,6 +38,8 @@ class LoadImage(LoadImageFromFile):
         FileNotFoundError: If there is no such file.
         UnreadableImageError: If the file is not a complete image, or too large.
     """
+
+    image_arguments: tuple[str, ...] = ("color_type", "imdecode_backend")  # docs/teacher_cache.md
 
     def __init__(
         self,
@@ -70,7 +75,7 @@ class LoadImage(LoadImageFromFile):
             frame = "shown" if self.orientation == "shown" else "stored"
         image = decode_image(content, path, frame, self.max_pixels, header)
         if annotated is not None and image.shape[:2] != annotated:
-            raise ValueError(_other_size(path, image.shape[:2], annotated))
+            raise ValueError(other_size(path, image.shape[:2], annotated))
         results["img"] = image
         results["img_shape"] = results["ori_shape"] = image.shape[:2]
         return results
@@ -87,37 +92,3 @@ class LoadImage(LoadImageFromFile):
     def __repr__(self) -> str:
         """Show the arguments."""
         return f"LoadImage(orientation={self.orientation!r}, max_pixels={self.max_pixels})"
-
-
-def annotated_frame(header: ImageHeader, annotated: tuple[int, int] | None, path: str) -> Frame:
-    """Tell in which frame an image was annotated.
-
-    Args:
-        header: Of the image file.
-        annotated: Height and width that its annotation is for; None without annotation.
-        path: The image, for the error.
-
-    Returns:
-        ``'shown'`` for an image without annotation, and for one whose frames are the same.
-
-    Raises:
-        ValueError: If the annotated size is that of neither frame, or of both although they differ.
-    """
-    if header.orientation == 1 or annotated is None:
-        return "shown"
-    stored, shown = header.shape("stored"), header.shape("shown")
-    if annotated not in (stored, shown):
-        raise ValueError(_other_size(path, stored, annotated))
-    if stored == shown:
-        raise ValueError(
-            f"{path} has EXIF orientation {header.orientation} and is {stored[1]} x {stored[0]} (width x height) as "
-            f"stored and as shown, so that its annotations do not say which was annotated. {_HOW_TO_SETTLE}"
-        )
-    return "shown" if annotated == shown else "stored"
-
-
-def _other_size(path: str, found: tuple[int, int], annotated: tuple[int, int]) -> str:
-    return (
-        f"{path} is {found[1]} x {found[0]} (width x height) but is annotated as {annotated[1]} x {annotated[0]}: the "
-        "images and the annotation file do not belong together"
-    )

@@ -1,5 +1,7 @@
 """Hooks: teachers, labels in their place, a check of both; the weight ensemble, checkpoints, seeds, throughput."""
 
+from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
+from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
@@ -8,10 +10,12 @@ from densevlm_mm.engine.hooks.image_teacher import ImageTeacherHook
 from densevlm_mm.engine.hooks.iteration_seed import IterationSeedHook
 from densevlm_mm.engine.hooks.normalization_check import NormalizationCheckHook
 from densevlm_mm.engine.hooks.output_names import OutputNameHook
+from densevlm_mm.engine.hooks.prepare_classes import PrepareClassesHook
 from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
+from densevlm_mm.engine.hooks.skipped_images import SkippedImagesHook
 from densevlm_mm.engine.hooks.strict_checkpoint import StrictCheckpointHook
 from densevlm_mm.engine.hooks.target import TargetHook
 from densevlm_mm.engine.hooks.target_check import TargetCheckHook
@@ -20,6 +24,8 @@ from densevlm_mm.engine.hooks.throughput import ThroughputHook
 from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 
 __all__ = [
+    "AtomicCheckpointHook",
+    "CachedRegionTeacherHook",
     "ClassAgreementHook",
     "CropTeacherHook",
     "EncoderMetadataHook",
@@ -28,10 +34,12 @@ __all__ = [
     "IterationSeedHook",
     "NormalizationCheckHook",
     "OutputNameHook",
+    "PrepareClassesHook",
     "RegionLabelHook",
     "RegionRetrievalHook",
     "RegionTeacherHook",
     "RegionVisualizationHook",
+    "SkippedImagesHook",
     "StrictCheckpointHook",
     "TargetCheckHook",
     "TargetHook",

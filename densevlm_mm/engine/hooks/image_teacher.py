@@ -22,7 +22,7 @@ class ImageTeacherHook(TeacherHook):
         """Compute the targets of all images of a batch.
 
         Args:
-            images: RGB canvases (B, 3, S, S), float32 in 0-255; see :meth:`TeacherHook.normalize`.
+            images: RGB canvases (B, 3, S, S), float32 in 0-255, for ``self.teacher.normalize``.
             data_samples: B samples, for what is known of the images (``img_shape``, ``img_id``).
 
         Returns:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,11 @@ from densevlm_mm.structures import RegionDataSample
 
 class RegionTeacherHook(TeacherHook):
     """Base of the hooks whose teacher computes targets of regions.
+
+    On the CPU in float32 the teacher takes the images one by one. The rounding of a matrix product depends on the
+    number of its rows, and so an image's targets on the batch that it is in; one by one they follow from the image and
+    its grid to the bit, whatever the batch size and the number of processes, and can be kept for other runs (see
+    :class:`CachedRegionTeacherHook`). Everywhere else the teacher takes whole batches, which round as they like.
 
     Args:
         teacher: See :class:`TeacherHook`. With ``with_text`` its ``embed_dim`` and ``model_name`` are held against the
@@ -37,6 +42,7 @@ class RegionTeacherHook(TeacherHook):
     ) -> None:
         super().__init__(teacher, dtype)
         self.class_embeddings_cfg = class_embeddings
+        self.embeddings: Any = None  # ClassEmbeddings with text, while training
         self.with_text = with_text
         if with_text:
             self.asks_of_teacher = (*self.asks_of_teacher, "embed_dim", "model_name")
@@ -45,10 +51,28 @@ class RegionTeacherHook(TeacherHook):
         """Build the teacher, and check its vocabulary against the student's."""
         super().before_train(runner)
         if self.with_text:
-            self.text = self._resolve_text(runner)
+            self.resolve_text(runner)
 
-    def _resolve_text(self, runner: Runner) -> Tensor:
-        """Unit-norm teacher embeddings (K, D) of the vocabulary that the student learns."""
+    def build_teacher(self, runner: Runner) -> None:
+        """Build the teacher; see :meth:`TeacherHook.build_teacher`."""
+        super().build_teacher(runner)
+        self._check_embeddings()
+
+    def _check_embeddings(self) -> None:
+        if self.teacher is not None and self.embeddings is not None:
+            self.embeddings.check_encoder(self.teacher.embed_dim, self.teacher.model_name)
+
+    @property
+    def takes_single_images(self) -> bool:
+        """Whether the teacher takes the images of a batch one by one."""
+        return self.device.type == "cpu" and self.autocast_dtype is torch.float32
+
+    def resolve_text(self, runner: Runner) -> None:
+        """Set ``text``, unit-norm teacher embeddings (K, D) of the vocabulary that the student learns.
+
+        Raises:
+            ValueError: If they are not of the teacher, where that is built, or not of the student's vocabulary.
+        """
         cfg = self.class_embeddings_cfg
         if cfg is None:
             cfg = runner.cfg.model.get("class_embeddings")
@@ -60,14 +84,21 @@ class RegionTeacherHook(TeacherHook):
         embeddings = resolve_class_embeddings(
             cfg, model_name=self.teacher_cfg.get("model_name"), checkpoint=self.teacher_cfg.get("checkpoint")
         )
-        embeddings.check_encoder(self.teacher.embed_dim, self.teacher.model_name)
+        self.embeddings = embeddings
+        self._check_embeddings()
         _check_same_vocabulary(embeddings, unwrap_model(runner.model).class_embeddings)
-        return F.normalize(embeddings.embeddings.to(self.device), dim=-1)
+        self.text = F.normalize(embeddings.embeddings.to(self.device), dim=-1)
 
     def write_targets(self, images: Tensor, data_samples: Sequence[RegionDataSample]) -> None:
         """Write ``region_targets`` into ``regions`` of the data samples."""
         boxes = [sample.regions.boxes_norm_xyxy for sample in data_samples]
-        self.write_region_targets(data_samples, self.compute_targets(images, boxes))
+        size = 1 if self.takes_single_images else len(images)
+        parts = [
+            self.compute_targets(images[start : start + size], boxes[start : start + size])
+            for start in range(0, len(images), size)
+        ]
+        targets = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        self.write_region_targets(data_samples, targets)
 
     @abstractmethod
     def compute_targets(self, images: Tensor, boxes_norm_xyxy: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -77,7 +108,7 @@ class RegionTeacherHook(TeacherHook):
         that an image can have, and those of a step be selected by ``regions.cell_ids``.
 
         Args:
-            images: RGB canvases (B, 3, S, S), float32 in 0-255.
+            images: RGB canvases (B, 3, S, S), float32 in 0-255, for ``self.teacher.normalize``.
             boxes_norm_xyxy: B tensors (R_i, 4), corners in [0, 1] of the canvas.
 
         Returns:

@@ -1,8 +1,9 @@
 """Frozen teachers as runner hooks: they write targets into the batch before every step."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol
 
 import torch
 from mmengine.device import get_device
@@ -10,25 +11,33 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from densevlm_mm.engine.hooks.target import TargetHook
-from densevlm_mm.models.clip.image_normalization import normalize_images
 from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
 
 # B images, S side of the canvas.
 
 
-class TeacherHook(TargetHook, metaclass=ABCMeta):
-    """Base of the hooks that own a frozen teacher.
+class Teacher(Protocol):
+    """What every teacher offers beside being an ``nn.Module`` of the registry ``MODELS``.
 
-    A teacher is any ``nn.Module`` of the registry ``MODELS``. The hook does the rest:
+    The methods that give the targets are an affair between a teacher and its hook.
+    """
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Normalise RGB images (B, 3, H, W) in 0-255 as the teacher was trained."""
+
+
+class TeacherHook(TargetHook, metaclass=ABCMeta):
+    """Base of the hooks that own a frozen :class:`Teacher`, CLIP tower or not.
+
+    What the hook does for it:
 
     - *build*: from its config, on the device of the run, before the first step. Hooks of a run whose configs are equal
       share one module; it is freed after training.
     - *freeze*: evaluation mode, no gradients. It lives in the hook alone: never in the student's state dict, optimizer
       or DDP wrapper, and its outputs enter autograd as constants.
     - *precision*: it runs under autocast, see ``dtype``.
-    - *normalise*: it gets RGB canvases that are normalised by its ``mean`` and ``std``, RGB in 0-1, see
-      :meth:`normalize`.
+    - *normalise*: the hook passes RGB canvases in 0-255 on, which ``teacher.normalize`` makes its input.
 
     Several such hooks may run in one step; the images go to the device once.
 
@@ -44,7 +53,7 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
 
     # After the timer hook, so that the teacher counts as computing and not as loading data.
     priority = "LOW"
-    asks_of_teacher: tuple[str, ...] = ("mean", "std")
+    asks_of_teacher: tuple[str, ...] = ("normalize",)
 
     def __init__(self, teacher: dict, dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto") -> None:
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
@@ -56,14 +65,26 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
         self.teacher: Any = None
 
     def before_train(self, runner: Runner) -> None:
+        """Settle device and precision, and build the teacher."""
+        self.settle(runner)
+        self.build_teacher(runner)
+
+    def settle(self, runner: Runner) -> None:
+        """Settle on which device and in which precision the teacher runs."""
+        self.device = torch.device(get_device())
+        self.autocast_dtype = self._autocast_dtype(runner)
+
+    def build_teacher(self, runner: Runner) -> None:
         """Build the teacher on the runner's device, or share that of another hook.
 
         Raises:
             ValueError: If the teacher lacks something that this hook asks for.
         """
-        self.device = torch.device(get_device())
-        shared = self._shared_teacher(runner)
-        self.teacher = MODELS.build(self.teacher_cfg) if shared is None else shared
+        self.teacher = self._shared_teacher(runner)
+        if self.teacher is None:
+            # Whenever it is built, and whether at all, must not show in what the run draws.
+            with torch.random.fork_rng(devices=[]):
+                self.teacher = MODELS.build(self.teacher_cfg)
         self.teacher.to(self.device).eval().requires_grad_(False)
         missing = [name for name in self.asks_of_teacher if not hasattr(self.teacher, name)]
         if missing:
@@ -71,7 +92,6 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
                 f"{type(self).__name__} needs a teacher with {', '.join(self.asks_of_teacher)}, and "
                 f"{type(self.teacher).__name__} has no {missing[0]!r}: see docs/extending.md."
             )
-        self.autocast_dtype = self._autocast_dtype(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Free the teacher."""
@@ -96,13 +116,24 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
             images = torch.stack([image.to(self.device, non_blocking=True) for image in images])
         # Left on the device for the hooks that follow and for the student's preprocessor.
         data_batch["inputs"] = images = images.to(self.device, non_blocking=True)
+        with self.autocast():
+            self.process(images, data_batch["data_samples"])
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Run a block without gradients and in the teacher's precision."""
         enabled = self.autocast_dtype is not torch.float32
         with torch.no_grad(), torch.autocast(self.device.type, dtype=self.autocast_dtype, enabled=enabled):
-            self.write_targets(images.flip(1).float(), data_batch["data_samples"])
+            yield
 
-    def normalize(self, images: Tensor) -> Tensor:
-        """Normalise RGB images in 0-255 as the teacher was trained."""
-        return normalize_images(images, self.teacher.mean, self.teacher.std)
+    def process(self, canvases: Tensor, data_samples: Sequence[RegionDataSample]) -> None:
+        """Give the teacher its images; the default turns all into what :meth:`write_targets` takes.
+
+        Args:
+            canvases: As the data loader gives them, BGR canvases (B, 3, S, S) uint8, on the device.
+            data_samples: B samples.
+        """
+        self.write_targets(canvases.flip(1).float(), data_samples)
 
     @abstractmethod
     def write_targets(self, images: Tensor, data_samples: Sequence[RegionDataSample]) -> None:

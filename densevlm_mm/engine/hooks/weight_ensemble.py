@@ -1,4 +1,4 @@
-"""Ensemble of the trained and the initial weights."""
+"""Ensemble of the trained and the initial weights, as in the published script; the paper does not mention it."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class WeightEnsembleHook(Hook):
     another one in the config counts for trainings that start anew. What is evaluated is logged.
 
     Args:
-        alpha: Weight of the trained parameters, in [0, 1]; 1 switches the ensemble off.
+        alpha: Weight of the trained parameters, in [0, 1]; the published script has 0.9, 1 switches the ensemble off.
         test_alpha: Evaluate with this one instead, whatever a checkpoint says. It is stored in no checkpoint.
 
     Attributes:
@@ -77,7 +77,9 @@ class WeightEnsembleHook(Hook):
             self._stored_alpha = None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Store alpha and the initial weights beside the raw ones."""
+        """Store alpha and the initial weights beside the raw ones, also from within a validation that was stopped."""
+        if self._raw:
+            checkpoint["state_dict"].update({name: value.cpu() for name, value in self._raw.items()})
         checkpoint["weight_ensemble"] = dict(alpha=self.trained_alpha, initial_state_dict=self.initial)
 
     def before_val_epoch(self, runner: Runner) -> None:

@@ -1,66 +1,60 @@
 """A training loop of a number of iterations that goes on where a checkpoint was saved, without loading in vain."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.runner import IterBasedTrainLoop
 from torch import nn
-from torch.utils.data import DataLoader
 
+from densevlm_mm.engine.loops.every_hook import call_every_hook
+from densevlm_mm.engine.loops.stoppable import StoppableLoop
 from densevlm_mm.registry import LOOPS
 
 
 @LOOPS.register_module()
-class ResumableIterBasedTrainLoop(IterBasedTrainLoop):
+class ResumableIterBasedTrainLoop(StoppableLoop, IterBasedTrainLoop):
     """``IterBasedTrainLoop`` that on resuming asks the sampler for the next samples.
 
     mmengine loads and throws away every batch that was seen before, which after tens of thousands of iterations takes
     hours. This loop counts the epochs of its sampler, a :class:`ResumableSampler`, and starts the current one at the
-    iteration's place. The arguments are those of ``IterBasedTrainLoop``.
+    iteration's place. A validation that was due and not finished is done first. The arguments are those of
+    ``IterBasedTrainLoop``.
     """
 
-    def run(self) -> nn.Module:
-        """Train; the order of the images follows from the runner's seed, which a resumed checkpoint has set.
+    counts_iterations = True
 
-        Raises:
-            ValueError: If the sampler cannot skip samples, or an epoch has no batch.
-        """
-        sampler = self.dataloader.sampler
-        if not hasattr(sampler, "set_position"):
-            raise ValueError(
-                f"{type(sampler).__name__} cannot go on in the middle of an epoch; use the sampler "
-                "densevlm_mm.ResumableSampler."
-            )
-        if len(self.dataloader) == 0:
-            raise ValueError(
-                f"{len(sampler)} samples a process make no batch of {self.dataloader.batch_size}: use a smaller "
-                "batch_size."
-            )
-        if getattr(sampler, "follows_run", False):
-            sampler.seed = self.runner.seed
-        self.dataloader_iterator = _Batches(self.dataloader, self._iter)
-        return super().run()
+    def train(self) -> nn.Module:
+        """Run the iterations and the validations between them; return the model."""
+        self.dataloader_iterator = None  # mmengine's, whose workers have begun to load the first epoch
+        with self.signals.interruptible():
+            self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        self._validate_if_due()
+        batches = self.batches(self._from_here_on())
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(self._iter, next(batches))
+            self._validate_if_due()
+        call_every_hook(self.runner, "after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
 
-
-class _Batches:
-    """The batches of epoch after epoch, of which the first ``num_done`` are not loaded.
-
-    ``IterBasedTrainLoop.run`` asks for the batches that were seen before and drops them: it gets None for these.
-    """
-
-    def __init__(self, dataloader: DataLoader, num_done: int) -> None:
-        self._dataloader = dataloader
-        self._num_done = num_done
-        self._next = 0
-        self._epoch: Any = iter(())
-
-    def __next__(self) -> Any:
-        index, self._next = self._next, self._next + 1
-        if index < self._num_done:
-            return None
-        epoch, in_epoch = divmod(index, len(self._dataloader))
-        if index == self._num_done or in_epoch == 0:
-            sampler: Any = self._dataloader.sampler
+    def _from_here_on(self) -> Iterator[Any]:
+        """The batches of epoch after epoch of the sampler, from the current iteration's on."""
+        sampler: Any = self.dataloader.sampler
+        epoch, num_done = divmod(self._iter, len(self.dataloader))
+        while True:
             sampler.set_epoch(epoch)
-            sampler.set_position(in_epoch * (self._dataloader.batch_size or 1))
-            self._epoch = iter(self._dataloader)
-        return next(self._epoch)
+            sampler.set_position(num_done * (self.dataloader.batch_size or 1))
+            yield from self.dataloader
+            epoch, num_done = epoch + 1, 0
+
+    def _validate_if_due(self) -> None:
+        self._decide_current_val_interval()
+        if (
+            self.validated_iter != self._iter
+            and self.runner.val_loop is not None
+            and self._iter >= self.val_begin
+            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+        ):
+            self.validate()

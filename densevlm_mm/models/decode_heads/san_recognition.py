@@ -12,9 +12,10 @@ from torch import Tensor, nn
 class MaskPooledRecognition(nn.Module):
     """Pool a tower's joint-space map for every query, weighted by its attention bias.
 
-    In SAN (Sec. 3.2) copies of the class token attend to positions under a bias. A tower that pools by the mean has
-    neither class token nor attention in its pooling: here the softmax of the bias over the positions takes the place
-    of the uniform weights, so that a zero bias gives every query the image's global embedding. It has no parameters.
+    In SAN (arXiv 2302.12242, Sec. 3.2) copies of the class token attend to positions under a bias. A tower that pools
+    by the mean has neither class token nor attention in its pooling: here the softmax of the bias over the positions
+    takes the place of the uniform weights, so that a zero bias gives every query the image's global embedding. It has
+    no parameters.
     """
 
     def forward(self, bias: list[Tensor], feature: tuple[Tensor, Tensor]) -> Tensor:

@@ -34,11 +34,11 @@ class FViT(TwoStageDetector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         encoder = self.backbone.encoder
-        self.roi_head.bbox_head.class_embeddings.check_encoder(encoder.embed_dim, encoder.model_name)
+        self.roi_head.bbox_head.for_encoder(encoder.embed_dim, encoder.model_name)
 
     def training_classes(self) -> tuple[str, ...]:
         """Names of the classes that labels are places in, novel ones included; those of predictions too."""
-        return self.roi_head.bbox_head.class_embeddings.classes[:-1]
+        return self.roi_head.bbox_head.classes
 
     predicted_classes = training_classes
 

@@ -20,7 +20,7 @@ from densevlm_mm.registry import MODELS
 
 @MODELS.register_module()
 class DenseImageEncoder(BaseModule):
-    """An open_clip image tower that also gives a joint-space embedding at every position (DenseVLM Sec. 3).
+    """An open_clip image tower that also gives a joint-space embedding at every position (Sec. 3.1, dense features).
 
     The weights are loaded here, in ``__init__``: ``init_weights()`` does nothing, since mmengine calls it before every
     training and timm's towers would start anew. Any input size works, square or not, with sides of at least one patch;

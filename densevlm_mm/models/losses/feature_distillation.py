@@ -15,10 +15,10 @@ from densevlm_mm.registry import MODELS
 class FeatureDistillationLoss(PretrainingLoss):
     """One minus the mean cosine between student region features and teacher embeddings of the same image crops.
 
-    With the student's own initial copy as teacher both live in one space. Features of another model (Table 2) do not:
-    ``projection`` then maps the student's into the teacher's space by a linear layer that learns with it and is thrown
-    away afterwards. The paper does not say how it joins the two spaces; this is the usual way of distilling across
-    widths. The layer starts orthogonal, which keeps the cosines between student features.
+    With the student's own initial copy as teacher both live in one space. Features of another model on crops (Table 2)
+    do not: ``projection`` then maps the student's into the teacher's space by a linear layer that learns with it and is
+    thrown away afterwards. How the paper joins the two spaces is not known to us; this is the usual way of distilling
+    across widths. The layer starts orthogonal, which keeps the cosines between student features.
 
     Args:
         projection: ``(D of the student, D of the teacher)`` for a teacher of another space; ``None`` compares the

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-import torch.nn.functional as F
+import torch
 from mmengine.dist import all_reduce_dict
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
@@ -14,7 +14,7 @@ from densevlm_mm.models.losses import PretrainingLoss
 from densevlm_mm.models.open_vocabulary import embedding_facts
 from densevlm_mm.models.pretrainers.student_features import StudentFeatures
 from densevlm_mm.models.pretrainers.targets import collect_target
-from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
+from densevlm_mm.models.text import ClassEmbeddings, EmbeddingsConfig, LazyClassEmbeddings, complete_test_options
 from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
 
@@ -33,16 +33,16 @@ class RegionPretrainer(BaseModel):
         encoder: Config of a :class:`DenseImageEncoder`.
         loss: Config of a :class:`PretrainingLoss`.
         class_embeddings: Student embeddings of the training vocabulary, as :func:`resolve_class_embeddings` takes them.
-            Needed by losses that contrast categories.
-        test_class_embeddings: Embeddings of the vocabulary that ``mode='predict'`` classifies into. Default: the
-            training ones.
+            Needed by losses that contrast categories. They are made when a training needs them, not in a test.
+        test_class_embeddings: Embeddings of the vocabulary that ``mode='predict'`` classifies into; keys that are
+            missing are those of ``class_embeddings``. Default: the training ones.
         token_size: Side of the grid of tokens that a region is pooled to, for losses that ask for ``region_tokens``.
         data_preprocessor: Default: an ``ImgDataPreprocessor`` from BGR with the encoder's mean and standard deviation.
         init_cfg: Unused, for mmengine; the encoder loads its weights itself.
 
     Raises:
-        ValueError: If the loss needs class embeddings and there are none, or only one; if it asks for features that
-            there are not; or if ``token_size`` is not positive.
+        ValueError: If the loss needs class embeddings and there are none; if it asks for features that there are not;
+            or if ``token_size`` is not positive.
     """
 
     # What the loss can ask for beside targets; each is an attribute, or follows from the batch.
@@ -54,8 +54,8 @@ class RegionPretrainer(BaseModel):
         self,
         encoder: dict,
         loss: dict,
-        class_embeddings: dict | str | ClassEmbeddings | None = None,
-        test_class_embeddings: dict | str | ClassEmbeddings | None = None,
+        class_embeddings: EmbeddingsConfig | None = None,
+        test_class_embeddings: EmbeddingsConfig | None = None,
         token_size: int = 4,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
@@ -77,42 +77,87 @@ class RegionPretrainer(BaseModel):
             raise ValueError(f"token_size is the side of a grid, got {token_size}.")
         self.token_size = token_size
         source = dict(model_name=encoder.get("model_name"), checkpoint=encoder.get("checkpoint"))
-        self.class_embeddings = self._resolve(class_embeddings, source)
-        self.test_class_embeddings = self._resolve(test_class_embeddings, source) or self.class_embeddings
-        if self.class_embeddings is None and "text" in self.loss_module.inputs:
+        if class_embeddings is None and "text" in self.loss_module.inputs:
             raise ValueError(
                 f"{type(self.loss_module).__name__} contrasts categories: give model.class_embeddings, "
                 "for example dict(vocabulary='set_316')."
             )
-        if self.class_embeddings is not None and "text" in self.loss_module.inputs and len(self.class_embeddings) < 2:
-            raise ValueError(
-                f"vocabulary {self.class_embeddings.name!r} of model.class_embeddings has one class, "
-                f"{self.class_embeddings.classes[0]!r}: {type(self.loss_module).__name__} contrasts categories and "
-                "needs at least two."
-            )
-        self._register_embeddings()
+        self._training_classes = self._lazily(class_embeddings, source)
+        self._test_classes = self._training_classes
+        tested = complete_test_options(test_class_embeddings, class_embeddings)
+        if tested != class_embeddings:
+            self._test_classes = self._lazily(tested, source)
 
     @property
     def step(self) -> int:
         """Number of the training iteration, as the runner counts it; 0 outside of a run."""
         return MessageHub.get_current_instance().get_info("iter") or 0
 
-    def _resolve(self, embeddings: dict | str | ClassEmbeddings | None, source: dict) -> ClassEmbeddings | None:
+    def _lazily(self, embeddings: EmbeddingsConfig | None, source: dict) -> LazyClassEmbeddings | None:
         if embeddings is None:
             return None
-        resolved = resolve_class_embeddings(embeddings, **source)
-        resolved.check_encoder(self.encoder.embed_dim, self.encoder.model_name)
-        return resolved
+        lazy = LazyClassEmbeddings(embeddings, **source)
+        lazy.for_encoder(self.encoder.embed_dim, self.encoder.model_name)
+        return lazy
 
-    def _register_embeddings(self) -> None:
-        # Buffers follow the model to its device. They are no state: the config names them, the cache holds them.
-        if self.class_embeddings is not None:
-            self.register_buffer("text", self.class_embeddings.embeddings, persistent=False)
-        if self.class_embeddings is not None and "thing_mask" in self.loss_module.inputs:
-            self.register_buffer("thing_mask", self.class_embeddings.thing_mask, persistent=False)
-        if self.test_class_embeddings is not None:
-            test_text = F.normalize(self.test_class_embeddings.embeddings, dim=-1)
-            self.register_buffer("test_text", test_text, persistent=False)
+    @property
+    def class_embeddings(self) -> ClassEmbeddings | None:
+        """Embeddings of the training vocabulary; the first use may encode them."""
+        return None if self._training_classes is None else self._training_classes.resolve()
+
+    @property
+    def test_class_embeddings(self) -> ClassEmbeddings | None:
+        """Embeddings of the test vocabulary; the first use may encode them."""
+        return None if self._test_classes is None else self._test_classes.resolve()
+
+    @property
+    def text(self) -> Tensor:
+        """Training embeddings (K, D), not normalised again.
+
+        Raises:
+            ValueError: If there is one class alone.
+        """
+        classes = self._training_classes
+        assert classes is not None
+        if len(classes) < 2:
+            raise ValueError(
+                f"vocabulary {classes.name!r} of model.class_embeddings has one class, {classes.classes[0]!r}: "
+                f"{type(self.loss_module).__name__} contrasts categories and needs at least two."
+            )
+        return classes.text(self._device)
+
+    @property
+    def thing_mask(self) -> Tensor:
+        """Thing flags (K,) bool of the training vocabulary."""
+        assert self._training_classes is not None
+        return self._training_classes.thing_mask(self._device)
+
+    @property
+    def test_text(self) -> Tensor:
+        """Test embeddings (K, D) of unit norm.
+
+        Raises:
+            ValueError: If there is no test vocabulary.
+        """
+        if self._test_classes is None:
+            raise ValueError(
+                "model.test_class_embeddings is missing: it says which vocabulary regions are classified into."
+            )
+        return self._test_classes.unit_text(self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.encoder.parameters()).device
+
+    def prepare_classes(self, training: bool) -> None:
+        """Get what a training, or else a prediction, reads of the classes; see :class:`PrepareClassesHook`.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If the classes are not what the loss or the encoder needs, or there is no test vocabulary.
+        """
+        for name in {"text", "thing_mask"}.intersection(self.loss_module.inputs) if training else {"test_text"}:
+            getattr(self, name)
 
     def forward(
         self,
@@ -177,10 +222,6 @@ class RegionPretrainer(BaseModel):
 
     def predict(self, dense: Tensor, data_samples: list[RegionDataSample]) -> list[RegionDataSample]:
         """Classify the annotated regions by their boxes and by their masks."""
-        if self.test_class_embeddings is None:
-            raise ValueError(
-                "model.test_class_embeddings is missing: it says which vocabulary regions are classified into."
-            )
         regions = [sample.gt_regions for sample in data_samples]
         sizes = [len(r.labels) for r in regions]
         boxes_ND = pool_boxes(dense, [r.boxes_norm_xyxy for r in regions])
@@ -189,12 +230,12 @@ class RegionPretrainer(BaseModel):
         mask_scores = text_similarity(masks_ND, self.test_text).split(sizes)
         for sample, box_scores_NK, mask_scores_NK in zip(data_samples, box_scores, mask_scores, strict=True):
             sample.pred_regions = InstanceData(box_scores=box_scores_NK, mask_scores=mask_scores_NK)
-            sample.set_metainfo(dict(vocabulary_classes=self.test_class_embeddings.classes))
+            sample.set_metainfo(dict(vocabulary_classes=self.predicted_classes()))
         return data_samples
 
     def predicted_classes(self) -> tuple[str, ...]:
         """Names of the classes that regions are classified into; none without a vocabulary."""
-        return () if self.test_class_embeddings is None else self.test_class_embeddings.classes
+        return () if self._test_classes is None else self._test_classes.classes
 
     def vocabulary_facts(self) -> dict[str, Any] | None:
         """Say what regions are classified into, see :func:`embedding_facts`; None without a vocabulary."""

@@ -37,7 +37,7 @@ class FViTRoIHead(StandardRoIHead):
     def __init__(self, vlm_roi_extractor: dict, **options: Any) -> None:
         super().__init__(**options)
         self.vlm_roi_extractor = MODELS.build(vlm_roi_extractor)
-        expected = (self.bbox_head.class_embeddings.embed_dim, 1, (1, 1))
+        expected = (self.bbox_head.cls_last_dim, 1, (1, 1))  # which is the dimension of its class embeddings
         layers = self.vlm_roi_extractor.roi_layers
         found = (self.vlm_roi_extractor.out_channels, len(layers), tuple(layers[0].output_size))
         if found != expected:

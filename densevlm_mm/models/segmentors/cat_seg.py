@@ -11,14 +11,13 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_options
+from densevlm_mm.models.open_vocabulary import check_finite_scores
 from densevlm_mm.models.segmentors.prompted_classes import PromptedClasses
 from densevlm_mm.models.segmentors.score_maps import choose_classes, resize_maps
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, T classes, P prompts, D embedding size; h x w the grid of patches.
 
-_PROMPT_DEFAULTS = {"templates": "cat_seg", "synonyms": "first"}
 _WHOLE = {"mode": "whole", "keep_scores": True}
 _SLIDE = {"mode": "slide", "size": 640, "crop_size": 384, "stride": 256, "keep_scores": True}
 
@@ -33,10 +32,13 @@ class CATSeg(BaseSegmentor):
         image_encoder: config of a :class:`DenseImageEncoder`. Its ``image_size`` is the side that every image is
             resized to. Swapping CLIP for DenseVLM is a change of its ``checkpoint``.
         decode_head: config of a :class:`CATSegHead`; ``embed_dim`` and ``in_channels`` come from the encoder.
-        class_embeddings: training classes, ``dict(vocabulary=..., templates='cat_seg', synonyms='first')``.
+        vocabulary: training classes, as :meth:`Vocabulary.load` takes them: a packaged name, a path ending in .json or
+            .txt, or a list of names.
+        test_vocabulary: classes of predictions, likewise; None: those of training.
+        templates: prompt templates of both, as :func:`class_prompts` takes them; as many as the head's ``num_prompts``.
+        synonyms: which names of a class are prompted, see :meth:`Vocabulary.prompt_names`.
         text_encoder: config of a :class:`ClipTextEncoder`. Default: from the image encoder's ``model_name`` and
             ``checkpoint``, trained if it is; give its ``checkpoint`` if the image encoder's file has no text tower.
-        test_class_embeddings: classes of predictions, the same keys; what it leaves out is as in ``class_embeddings``.
         guidance_indices: two blocks of the image tower whose outputs guide the decoder: 3 and 7 for B/16, 7 and 15 for
             L/14.
         data_preprocessor: default: ``SegDataPreProcessor`` from BGR with the encoder's mean and standard deviation.
@@ -46,8 +48,11 @@ class CATSeg(BaseSegmentor):
             it, and the whole image as one crop more; sigmoid scores averaged. In both ``keep_scores=False`` leaves out
             ``seg_logits``, which for 847 classes at the original size take gigabytes.
         init_cfg: as in mmengine.
+        class_embeddings: former name of ``vocabulary``; must be None.
+        test_class_embeddings: former name of ``test_vocabulary``; must be None.
 
     Raises:
+        FileNotFoundError: if a vocabulary file does not exist.
         ValueError: if the encoders have different embedding sizes, or an option is impossible.
     """
 
@@ -57,19 +62,27 @@ class CATSeg(BaseSegmentor):
         self,
         image_encoder: dict,
         decode_head: dict,
-        class_embeddings: dict,
+        vocabulary: VocabularySource | None = None,
+        test_vocabulary: VocabularySource | None = None,
+        templates: str | Sequence[str] = "cat_seg",
+        synonyms: str = "first",
         text_encoder: dict | None = None,
-        test_class_embeddings: dict | None = None,
         guidance_indices: Sequence[int] = (3, 7),
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | list | None = None,
+        class_embeddings: None = None,
+        test_class_embeddings: None = None,
     ) -> None:
         # What can be wrong about the options, before the long part.
-        training_options = {**_PROMPT_DEFAULTS, **class_embeddings}
-        classes = PromptedClasses.from_config(training_options)
-        test_classes = PromptedClasses.from_config(test_class_embeddings or {}, training_options)
+        _check_former_names(class_embeddings, test_class_embeddings)
+        if vocabulary is None:
+            raise ValueError("CATSeg needs a vocabulary to train on, for example vocabulary='coco_stuff_171'")
+        prompting = (templates, synonyms)
+        classes = PromptedClasses.from_vocabulary(vocabulary, *prompting)
+        tested = vocabulary if test_vocabulary is None else test_vocabulary
+        test_classes = PromptedClasses.from_vocabulary(tested, *prompting)
         test_cfg = _checked_test_cfg(test_cfg or _WHOLE)
         if len(guidance_indices) != 2:
             raise ValueError(f"guidance_indices must be two blocks, got {tuple(guidance_indices)}")
@@ -96,14 +109,22 @@ class CATSeg(BaseSegmentor):
         self.decode_head = MODELS.build({**sizes, **decode_head})
         size = self.image_encoder.image_size
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
-        self.classes, self.test_classes, self._training_options = classes, test_classes, training_options
-        self._test_options = {**training_options, **(test_class_embeddings or {})}
+        self.classes, self.test_classes, self._prompting = classes, test_classes, prompting
+        self._tested = tested
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
-    def set_test_classes(self, test_class_embeddings: dict) -> None:
-        """Predict over other classes from now on; see ``test_class_embeddings``."""
-        self.test_classes = PromptedClasses.from_config(test_class_embeddings, self._training_options)
-        self._test_options = {**self._training_options, **test_class_embeddings}
+    def set_test_vocabulary(self, vocabulary: VocabularySource) -> None:
+        """Predict over other classes from now on; see ``test_vocabulary``."""
+        self.test_classes = PromptedClasses.from_vocabulary(vocabulary, *self._prompting)
+        self._tested = vocabulary
+
+    def prepare_classes(self, training: bool) -> None:
+        """Tokenize the prompts of the training or of the test classes; see :class:`PrepareClassesHook`.
+
+        Raises:
+            ValueError: if the text tower cannot read them.
+        """
+        self.text_encoder.prepare((self.classes if training else self.test_classes).prompts)
 
     def training_classes(self) -> tuple[str, ...]:
         """Names of the classes that labels are places in."""
@@ -115,19 +136,19 @@ class CATSeg(BaseSegmentor):
 
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes of predictions are, see :class:`OpenVocabularyModel`."""
-        facts = dict(num_classes=len(self.test_classes.names), model=self.text_encoder.model_name)
-        return {**self._test_options, **facts}
+        templates, synonyms = self._prompting
+        return dict(
+            vocabulary=self._tested,
+            num_classes=len(self.test_classes.names),
+            templates=templates,
+            synonyms=synonyms,
+            model=self.text_encoder.model_name,
+        )
 
     @classmethod
     def use_vocabulary(cls, cfg: ConfigDict, vocabulary: VocabularySource) -> None:
-        """Let a segmentor predict other classes, see :class:`OpenVocabularyModel`.
-
-        Raises:
-            ValueError: If the config has no vocabulary.
-        """
-        options = embedding_options(cfg.get("class_embeddings"), "model.class_embeddings")
-        chosen = cfg.get("test_class_embeddings") or {}
-        cfg.test_class_embeddings = ConfigDict({**options, **chosen, "vocabulary": vocabulary})
+        """Let a segmentor predict other classes, see :class:`OpenVocabularyModel`."""
+        cfg.test_vocabulary = vocabulary
 
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Resize to the encoder's size and encode.
@@ -235,6 +256,14 @@ def _text_config(image_encoder: dict, text_encoder: dict | None) -> dict[str, An
     trainable = "none" if image_encoder.get("trainable", "none") == "none" else "query_value"
     defaults = dict(type="densevlm_mm.ClipTextEncoder", model_name=image_encoder.get("model_name"), trainable=trainable)
     return {**defaults, **text_encoder}
+
+
+def _check_former_names(class_embeddings: object, test_class_embeddings: object) -> None:
+    if class_embeddings is not None or test_class_embeddings is not None:
+        raise ValueError(
+            "CATSeg takes names: class_embeddings=dict(vocabulary=X, templates=..., synonyms=...) is now "
+            "vocabulary=X, templates=..., synonyms=..., and test_class_embeddings=dict(vocabulary=Y) test_vocabulary=Y"
+        )
 
 
 def _checked_test_cfg(test_cfg: dict) -> dict[str, Any]:

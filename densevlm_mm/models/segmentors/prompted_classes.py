@@ -1,15 +1,12 @@
-"""The classes of a segmentor as its config names them: a vocabulary and how prompts are made of it."""
+"""The classes of a segmentor: names and the prompts that are made of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from densevlm_mm.models.text import class_prompts
 from densevlm_mm.models.text.clip_text_encoder import Prompts, as_prompts
 from densevlm_mm.vocabulary import Vocabulary
-from densevlm_mm.vocabulary.names import split_synonyms
-
-_OPTIONS = ("vocabulary", "templates", "synonyms")
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 
 @dataclass(frozen=True)
@@ -25,27 +22,19 @@ class PromptedClasses:
     prompts: Prompts
 
     @classmethod
-    def from_config(cls, cfg: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> "PromptedClasses":
-        """Read ``dict(vocabulary=..., templates=..., synonyms=...)``.
+    def from_vocabulary(
+        cls, vocabulary: VocabularySource, templates: str | Sequence[str], synonyms: str
+    ) -> "PromptedClasses":
+        """Prompt the classes of a vocabulary.
 
         Args:
-            cfg: the vocabulary is a packaged name, a path ending in .json or .txt, or a list of names; templates and
-                synonyms are those of :func:`class_prompts`.
-            defaults: what ``cfg`` does not say.
+            vocabulary: as :meth:`Vocabulary.load` takes it.
+            templates: see :func:`class_prompts`.
+            synonyms: see :func:`class_prompts`.
 
         Raises:
             FileNotFoundError: if the vocabulary file does not exist.
-            ValueError: if an option is unknown or the vocabulary is missing.
+            ValueError: if the vocabulary, the templates or the synonym rule are unknown or wrong.
         """
-        if unknown := sorted(set(cfg) - set(_OPTIONS)):
-            raise ValueError(f"unknown class-embedding option(s) {unknown}; known: {list(_OPTIONS)}")
-        options = {**(defaults or {}), **cfg}
-        if options.get("vocabulary") is None:
-            raise ValueError("class embeddings need a vocabulary, for example dict(vocabulary='coco_stuff_171')")
-        source = options.pop("vocabulary")
-        vocabulary = _named_vocabulary(source) if isinstance(source, list | tuple) else Vocabulary.load(source)
-        return cls(vocabulary.classes, as_prompts(class_prompts(vocabulary, **options)))
-
-
-def _named_vocabulary(names: Sequence[str]) -> Vocabulary:
-    return Vocabulary("the config's list", tuple(names), tuple(split_synonyms(name) for name in names))
+        loaded = Vocabulary.load(vocabulary)
+        return cls(loaded.classes, as_prompts(class_prompts(loaded, templates, synonyms)))

@@ -13,19 +13,17 @@ from torch import Tensor
 
 from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_facts, embedding_options
 from densevlm_mm.models.segmentors.san_weights import load_clip_image_tower
-from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
+from densevlm_mm.models.text import EmbeddingsConfig, LazyClassEmbeddings, complete_test_options
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
-
-EmbeddingsConfig = dict[str, Any] | str | ClassEmbeddings
 
 
 @MODELS.register_module()
 class OpenVocabularySAN(MultimodalEncoderDecoder):
     """mmseg's SAN (arXiv 2302.12242) over vocabularies that are independent of the data set's class list.
 
-    The class embeddings are built once and cached; the model holds no text tower. Predictions are over
-    ``test_class_embeddings``: label i is the i-th class of that vocabulary, whose names come with every prediction as
-    the meta information ``vocabulary_classes``.
+    The class embeddings are built once, those of training in a training and those of tests in a test, and cached; the
+    model holds no text tower. Predictions are over ``test_class_embeddings``: label i is the i-th class of that
+    vocabulary, whose names come with every prediction as the meta information ``vocabulary_classes``.
 
     Args:
         image_encoder: mmseg's ``VisionTransformer`` with the first blocks of an OpenAI-type CLIP, or
@@ -72,35 +70,34 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         _check_source(image_encoder, clip)
         source = clip if clip is not None else image_encoder["encoder"]
         source = {key: source.get(key) for key in ("model_name", "checkpoint")}
-        embeddings = resolve_class_embeddings(class_embeddings, **source)
-        test_embeddings = embeddings
-        if test_class_embeddings is not None:
-            test_embeddings = resolve_class_embeddings(
-                _with_defaults(test_class_embeddings, class_embeddings), **source
-            )
-        if decode_head.get("num_classes") not in (None, len(embeddings)):
+        classes = LazyClassEmbeddings(class_embeddings, **source)
+        test_classes = classes
+        tested = complete_test_options(test_class_embeddings, class_embeddings)
+        if tested != class_embeddings:
+            test_classes = LazyClassEmbeddings(tested, **source)
+        if decode_head.get("num_classes") not in (None, len(classes)):
             raise ValueError(
                 f"decode_head.num_classes={decode_head['num_classes']}, but the training vocabulary "
-                f"{embeddings.name!r} has {len(embeddings)} classes: leave num_classes out or set it to None"
+                f"{classes.name!r} has {len(classes)} classes: leave num_classes out or set it to None"
             )
         test_cfg = options.pop("test_cfg", None)
         super().__init__(
             image_encoder=ConfigDict(image_encoder),
             text_encoder=dict(
                 type="SANTextClassifier",
-                class_embeddings=embeddings,
-                test_class_embeddings=test_embeddings,
+                class_embeddings=classes,
+                test_class_embeddings=test_classes,
                 logit_scale=logit_scale,
             ),
-            decode_head=ConfigDict(decode_head, num_classes=len(embeddings)),
+            decode_head=ConfigDict(decode_head, num_classes=len(classes)),
             test_cfg=ConfigDict(test_cfg or dict(mode="whole")),
             **options,
         )
         self.clip = clip
-        self.test_embeddings = test_embeddings
-        self.out_channels = len(test_embeddings)  # of the buffer of slide inference
-        for resolved in (embeddings, test_embeddings):
-            resolved.check_encoder(self._embed_dim(), source["model_name"])
+        self.test_embeddings = test_classes
+        self.out_channels = len(test_classes)  # of the buffer of slide inference
+        for lazy in (classes, test_classes):
+            lazy.for_encoder(self._embed_dim(), source["model_name"])
         self._check_taps()
         self._check_padding()
 
@@ -151,7 +148,7 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
 
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes of predictions and their embeddings are, see :class:`OpenVocabularyModel`."""
-        return embedding_facts(self.test_embeddings)
+        return embedding_facts(self.test_embeddings.resolve())
 
     @classmethod
     def use_vocabulary(cls, cfg: ConfigDict, vocabulary: VocabularySource) -> None:
@@ -238,11 +235,3 @@ def _check_source(image_encoder: Mapping[str, Any], clip: Mapping[str, Any] | No
             f"TowerTaps from its encoder; got clip={clip} for a {image_encoder.get('type')} "
             f"{'with' if has_own else 'without'} encoder. 'random' asks for random weights explicitly"
         )
-
-
-def _with_defaults(test: EmbeddingsConfig, train: EmbeddingsConfig) -> EmbeddingsConfig:
-    """Complete the test vocabulary's config with the prompts and the text tower of the training vocabulary."""
-    if isinstance(test, Mapping) and isinstance(train, Mapping):
-        own = ("file", "vocabulary", "num_things", "extra_classes")
-        return {**{key: value for key, value in train.items() if key not in own}, **test}
-    return test

@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from densevlm_mm.models.text import ClassEmbeddings
+from densevlm_mm.models.text import LazyClassEmbeddings
 
 # K classes of the training vocabulary, T of the test vocabulary, D channels.
 
@@ -30,31 +30,48 @@ class SANTextClassifier(BaseModule):
 
     def __init__(
         self,
-        class_embeddings: ClassEmbeddings,
-        test_class_embeddings: ClassEmbeddings | None = None,
+        class_embeddings: LazyClassEmbeddings,
+        test_class_embeddings: LazyClassEmbeddings | None = None,
         logit_scale: float = 100.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        test = class_embeddings if test_class_embeddings is None else test_class_embeddings
-        for embeddings in (class_embeddings, test):
-            if len(embeddings) < 2:
+        self._training_classes = class_embeddings
+        self._test_classes = class_embeddings if test_class_embeddings is None else test_class_embeddings
+        for classes in (self._training_classes, self._test_classes):
+            if len(classes) < 2:
                 raise ValueError(
-                    f"vocabulary {embeddings.name!r} has {len(embeddings)} class: a segmentation chooses among at "
-                    "least two; add the classes that surround it"
+                    f"vocabulary {classes.name!r} has one class: a segmentation chooses among at least two; add the "
+                    "classes that surround it"
                 )
-        if test.embed_dim != class_embeddings.embed_dim:
+        dimensions = self._training_classes.embed_dim, self._test_classes.embed_dim
+        if dimensions[0] != dimensions[1]:
             raise ValueError(
-                f"training embeddings have dimension {class_embeddings.embed_dim}, test embeddings {test.embed_dim}: "
-                "build both with the text tower of the image encoder"
+                f"training embeddings have dimension {dimensions[0]}, test embeddings {dimensions[1]}: build both with "
+                "the text tower of the image encoder"
             )
-        self.classes = class_embeddings.classes
-        self.test_classes = test.classes
         self.logit_scale = logit_scale
-        self.bg_embed = nn.Parameter(torch.empty(1, class_embeddings.embed_dim))
-        self.register_buffer("text", F.normalize(class_embeddings.embeddings, dim=-1), persistent=False)
-        self.register_buffer("test_text", F.normalize(test.embeddings, dim=-1), persistent=False)
+        self.bg_embed = nn.Parameter(torch.empty(1, dimensions[0]))
         self.init_weights()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the K classes."""
+        return self._training_classes.classes
+
+    @property
+    def test_classes(self) -> tuple[str, ...]:
+        """Names of the T classes."""
+        return self._test_classes.classes
+
+    def prepare_classes(self, training: bool) -> None:
+        """Get the embeddings of the training or of the test vocabulary; see :class:`PrepareClassesHook`.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If the embeddings are not the image encoder's.
+        """
+        self._text(test=not training)
 
     def init_weights(self) -> None:
         """Draw the background embedding, of about unit norm."""
@@ -69,5 +86,7 @@ class SANTextClassifier(BaseModule):
         Returns:
             (K + 1, D) or (T + 1, D) float32 of norm ``logit_scale``; the last row is the background.
         """
-        text = self.test_text if test else self.text
-        return self.logit_scale * torch.cat([text, F.normalize(self.bg_embed, dim=-1)])
+        return self.logit_scale * torch.cat([self._text(test), F.normalize(self.bg_embed, dim=-1)])
+
+    def _text(self, test: bool) -> Tensor:
+        return (self._test_classes if test else self._training_classes).unit_text(self.bg_embed.device)

@@ -6,14 +6,16 @@ it, or rewriting it within the clock's resolution, is noticed.
 """
 
 import hashlib
-import json
+import re
 import time
 from pathlib import Path
+from typing import Any
 
-from densevlm_mm.files import write_text
+from densevlm_mm.models.text.cache_folder import Memo
 
 _REST_NS = 2_000_000_000
 _MEMO = "checkpoint_digests.json"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def checkpoint_digest(checkpoint: str | Path, memo_dir: str | Path) -> str:
@@ -21,7 +23,7 @@ def checkpoint_digest(checkpoint: str | Path, memo_dir: str | Path) -> str:
 
     Args:
         checkpoint: The file.
-        memo_dir: Folder that keeps what is remembered; made when it does not exist.
+        memo_dir: Folder that keeps what is remembered; made when it does not exist, done without if it cannot be.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -29,18 +31,16 @@ def checkpoint_digest(checkpoint: str | Path, memo_dir: str | Path) -> str:
     path = Path(checkpoint).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {str(checkpoint)!r} does not exist")
-    memo_path = Path(memo_dir) / _MEMO
-    memo = _read_memo(memo_path)
+    memo = Memo(Path(memo_dir) / _MEMO)
     state = _file_state(path)
-    known = memo.get(str(path))
-    if known is not None and known["state"] == state and max(state[1:3]) + _REST_NS < known["hashed_at_ns"]:
-        return known["sha256"]
+    known = _remembered(memo.get(str(path)), state)
+    if known is not None:
+        return known
     hashed_at_ns = time.time_ns()
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if _file_state(path) == state:
-        memo[str(path)] = {"state": state, "hashed_at_ns": hashed_at_ns, "sha256": digest}
-        _write_memo(memo_path, memo)
+        memo.set(str(path), {"state": state, "hashed_at_ns": hashed_at_ns, "sha256": digest})
     return digest
 
 
@@ -49,14 +49,13 @@ def _file_state(path: Path) -> list[int]:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _read_memo(path: Path) -> dict:
-    try:
-        memo = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}  # only costs hashing the checkpoint again
-    return memo if isinstance(memo, dict) else {}
-
-
-def _write_memo(path: Path, memo: dict) -> None:
-    # Of two processes that write at once one loses its entry, which again only costs hashing.
-    write_text(path, json.dumps(memo, indent=1))
+def _remembered(entry: dict[str, Any], state: list[int]) -> str | None:
+    hashed_at_ns, digest = entry.get("hashed_at_ns"), entry.get("sha256")
+    fits = (
+        entry.get("state") == state
+        and isinstance(hashed_at_ns, int)
+        and max(state[1:3]) + _REST_NS < hashed_at_ns
+        and isinstance(digest, str)
+        and _SHA256.fullmatch(digest)
+    )
+    return digest if fits else None

@@ -1,23 +1,33 @@
 """Text embeddings of a vocabulary, with everything one has to know about them, in one file."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import densevlm_mm
 from densevlm_mm.files import atomic_write
-from densevlm_mm.models.clip.tokenizer import model_id
-from densevlm_mm.vocabulary.vocabulary import things_first_mask
+from densevlm_mm.models.clip import ModelName, resolve_architecture, same_model
+from densevlm_mm.models.clip.architecture import config_id
+from densevlm_mm.vocabulary.vocabulary import VocabularySource, things_first_mask
 
-FILE_FORMAT = "densevlm_mm.class_embeddings.v1"
+FILE_FORMAT = "densevlm_mm.class_embeddings.v2"
 NORMALIZATIONS = ("class", "prompt")
+_NAMES_IN_COMMAND = 10
+
+
+def check_normalization(normalization: str) -> None:
+    """Raises ValueError if `ClassEmbeddings` knows no such normalization."""
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"unknown normalization {normalization!r}; choose from {NORMALIZATIONS}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +79,7 @@ class ClassEmbeddings:
             raise ValueError(
                 f"class embeddings {self.name!r}: {len(self.is_thing)} thing flags for {len(self.classes)} classes"
             )
-        if self.normalization not in NORMALIZATIONS:
-            raise ValueError(f"unknown normalization {self.normalization!r}; choose from {NORMALIZATIONS}")
+        check_normalization(self.normalization)
         if not torch.isfinite(self.embeddings).all():
             raise ValueError(f"class embeddings {self.name!r} hold values that are not finite; build them anew")
 
@@ -125,66 +134,65 @@ class ClassEmbeddings:
             raise KeyError(f"{self.name!r} {problem} {cls!r}; give an index or one of {list(self.classes[:5])}...")
         return rows[0]
 
-    def check_encoder(self, embed_dim: int | None = None, model_name: str | dict | None = None) -> None:
+    def check_encoder(self, embed_dim: int | None = None, model_name: ModelName | None = None) -> None:
         """Checks that an image encoder speaks the language of these embeddings.
 
         Args:
             embed_dim: Its embedding dimension; None = not checked.
-            model_name: Its open_clip name or config. What does not tell the architecture is not checked: None,
-                ``'custom'`` (the encoder's name for a config of one's own), a name with a scheme (``hf-hub:...``).
+            model_name: Its architecture by any of its names. What does not tell it is not checked: None, ``'custom'``
+                (the encoder's name for a config of one's own), a name with a scheme (``hf-hub:...``).
 
         Raises:
             ValueError: If dimension or model differ.
         """
-        fix = f"build them with the encoder's own text tower: {build_command(self.name, model_name)}"
-        if embed_dim is not None and embed_dim != self.embed_dim:
-            raise ValueError(
-                f"class embeddings {self.name!r} of {self.model!r} have dimension {self.embed_dim}, the image encoder "
-                f"has {embed_dim}; {fix}"
-            )
-        if model_name in (None, "custom") or ":" in self.model or (isinstance(model_name, str) and ":" in model_name):
-            return
-        if model_id(model_name) != self.model:
-            raise ValueError(
-                f"class embeddings {self.name!r} were built with the text tower of {self.model!r}, the image encoder "
-                f"is {model_id(model_name)!r}; {fix}"
-            )
+        check_same_clip(self.name, self.model, self.embed_dim, embed_dim, model_name)
 
     def save(self, path: str | Path) -> None:
-        """Writes a safetensors file in one step, so that a reader never sees half of one."""
+        """Writes a safetensors file, whole or not at all, with a checksum of all that is in it.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        embeddings = self.embeddings.detach().cpu().float().contiguous()
         metadata = {
             "format": FILE_FORMAT,
             "classes": json.dumps(self.classes),
             "is_thing": json.dumps(None if self.is_thing is None else [int(flag) for flag in self.is_thing]),
         }
         metadata |= {field: getattr(self, field) for field in _TEXT_FIELDS}
+        metadata["sha256"] = _checksum(metadata, embeddings)
         with atomic_write(path) as partial:
-            save_file({"embeddings": self.embeddings.detach().cpu().float().contiguous()}, partial, metadata)
+            partial.write_bytes(save({"embeddings": embeddings}, metadata))
 
     @classmethod
-    def load(cls, path: str | Path) -> "ClassEmbeddings":
+    def load(cls, path: str | Path, remedy: str | None = None) -> "ClassEmbeddings":
         """Reads a file that `save` wrote.
+
+        Args:
+            path: The file.
+            remedy: How error messages end; None = with the command that makes such a file.
 
         Raises:
             FileNotFoundError: If it does not exist.
-            ValueError: If it is something else.
+            ValueError: If it is something else, or one bit of it is not as it was written.
         """
         path = Path(path)
+        remedy = remedy or f"{build_command(out=path)} makes it"
         if not path.is_file():
-            raise FileNotFoundError(
-                f"class embeddings {str(path)!r} do not exist; {build_command(out=path)} makes them"
-            )
+            raise FileNotFoundError(f"class embeddings {str(path)!r} do not exist; {remedy}")
         try:
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
+                metadata = dict(file.metadata() or {})
                 embeddings = file.get_tensor("embeddings") if "embeddings" in file.keys() else None  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{str(path)!r} is no safetensors file or is damaged ({error}); build it anew") from error
+        except (SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise ValueError(f"{str(path)!r} is no safetensors file or is damaged ({error}); {remedy}") from error
         if metadata.get("format") != FILE_FORMAT or embeddings is None:
             raise ValueError(
                 f"{str(path)!r} holds no class embeddings (format {metadata.get('format')!r}, not {FILE_FORMAT!r}); "
-                f"{build_command(out=path)} makes them"
+                f"{remedy}"
             )
+        if metadata.pop("sha256", None) != _checksum(metadata, embeddings):
+            raise ValueError(f"{str(path)!r} is damaged: its content does not have its checksum; {remedy}")
         is_thing = json.loads(metadata["is_thing"])
         return cls(
             classes=tuple(json.loads(metadata["classes"])),
@@ -194,19 +202,64 @@ class ClassEmbeddings:
         )
 
 
+def check_same_clip(
+    name: str, model: str, dimension: int, encoder_dim: int | None, encoder_name: ModelName | None
+) -> None:
+    """Checks that embeddings and an image encoder are of one CLIP; see `ClassEmbeddings.check_encoder`.
+
+    Args:
+        name: Name of the embeddings' vocabulary.
+        model: Their model's id.
+        dimension: Their dimension.
+        encoder_dim: The encoder's, or None.
+        encoder_name: The encoder's architecture by any of its names, or None.
+
+    Raises:
+        ValueError: If dimension or model differ.
+    """
+    fix = f"build them with the encoder's own text tower: {build_command(model_name=encoder_name)}"
+    if encoder_dim is not None and encoder_dim != dimension:
+        raise ValueError(
+            f"class embeddings {name!r} of {model!r} have dimension {dimension}, the image encoder has {encoder_dim}; "
+            f"{fix}"
+        )
+    if encoder_name in (None, "custom") or ":" in model or (isinstance(encoder_name, str) and ":" in encoder_name):
+        return
+    encoder = resolve_architecture(encoder_name)
+    own_config = model.startswith("custom-")
+    if not (model == config_id(encoder.cfg) if own_config else same_model(model, encoder_name)):
+        raise ValueError(
+            f"class embeddings {name!r} were built with the text tower of {model!r}, the image encoder is "
+            f"{encoder.model_id!r}; {fix}"
+        )
+
+
 _TEXT_FIELDS = tuple(field.name for field in fields(ClassEmbeddings) if field.type is str)
 
 
+def _checksum(metadata: Mapping[str, str], embeddings: Tensor) -> str:
+    described = json.dumps([sorted(metadata.items()), list(embeddings.shape), str(embeddings.dtype)])
+    digest = hashlib.sha256(described.encode())
+    digest.update(embeddings.numpy().tobytes())
+    return digest.hexdigest()
+
+
 def build_command(
-    vocabulary: str = "VOCABULARY",
-    model_name: str | dict | None = None,
+    vocabulary: VocabularySource | None = None,
+    model_name: ModelName | None = None,
     checkpoint: str | Path | None = None,
-    options: str = "",
+    options: Sequence[str] = (),
     out: str | Path = "FILE.safetensors",
 ) -> str:
     """The shell command that builds such a file, for error messages."""
     model = model_name if isinstance(model_name, str) else ("MODEL" if model_name is None else "MODEL_CONFIG.json")
-    return (
-        f"`python tools/build_class_embeddings.py {vocabulary} --model {model} --checkpoint "
-        f"{checkpoint or 'CHECKPOINT'}{options} --out {out}`"
-    )
+    words = [*_vocabulary_words(vocabulary), "--model", model, "--checkpoint", str(checkpoint or "CHECKPOINT")]
+    return f"`python tools/build_class_embeddings.py {shlex.join([*words, *options, '--out', str(out)])}`"
+
+
+def _vocabulary_words(vocabulary: VocabularySource | None) -> list[str]:
+    if isinstance(vocabulary, str | Path):
+        return [str(vocabulary)]
+    names = list(vocabulary) if isinstance(vocabulary, list | tuple) else []
+    can_be_typed = 2 <= len(names) <= _NAMES_IN_COMMAND and all(isinstance(name, str) for name in names)
+    return names if can_be_typed else ["NAMES.txt" if names else "VOCABULARY"]

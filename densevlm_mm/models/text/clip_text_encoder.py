@@ -72,7 +72,7 @@ class ClipTextEncoder(BaseModule):
         clip.visual = nn.Identity()
         self.clip = clip
         self.trainable = trainable
-        self._tokens: dict[Prompts, Tensor] = {}
+        self._tokens: dict[Prompts, tuple[Tensor, Tensor]] = {}
         self._cached: tuple[Any, Tensor] | None = None
         self.clip.requires_grad_(False)
         if trainable == "query_value":
@@ -114,14 +114,32 @@ class ClipTextEncoder(BaseModule):
             ValueError: if classes have different numbers of prompts, two are the same to the tokenizer, or it does not
                 fit the tower.
         """
-        if prompts not in self._tokens:
-            # One vocabulary for training and one for tests; a program that tries many does not pile them up.
-            self._tokens = dict([*self._tokens.items()][-1:])
-            self._tokens[prompts] = self._tokenize(prompts)
         device = next(self.clip.parameters()).device
-        tokens_NL = self._tokens[prompts] = self._tokens[prompts].to(device)
+        tokens_NL, rows_TP = (tensor.to(device) for tensor in self.prepare(prompts))
+        self._tokens[prompts] = (tokens_NL, rows_TP)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.trainable != "none"):
-            return unit_norm(encode_tokens(self.clip, tokens_NL)).unflatten(0, (len(prompts), -1))
+            features_ND = unit_norm(encode_tokens(self.clip, tokens_NL))
+            if len(features_ND) == rows_TP.numel():  # in this order: nothing to repeat
+                return features_ND.unflatten(0, rows_TP.shape)
+            return features_ND[rows_TP]
+
+    def prepare(self, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """Tokenize prompts, once: what is wrong with them is said here.
+
+        Args:
+            prompts: as :meth:`forward` takes them.
+
+        Returns:
+            Token ids of the N distinct prompts (N, L), and which of them each class's prompts are (T, P).
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
+        if prompts not in self._tokens:
+            tokenized = self._tokenize(prompts)
+            # One vocabulary for training and one for tests; a program that tries many does not pile them up.
+            self._tokens = {**dict([*self._tokens.items()][-1:]), prompts: tokenized}
+        return self._tokens[prompts]
 
     def cached(self, prompts: Prompts) -> Tensor:
         """Embed the prompts once, without gradients and in full precision, until prompts or weights change.
@@ -143,17 +161,21 @@ class ClipTextEncoder(BaseModule):
                 self._cached = ((prompts, weights), self(prompts))
         return self._cached[1]
 
-    def _tokenize(self, prompts: Prompts) -> Tensor:
+    def _tokenize(self, prompts: Prompts) -> tuple[Tensor, Tensor]:
         counts = sorted({len(of_class) for of_class in prompts})
         if len(counts) != 1 or counts[0] == 0:
             raise ValueError(
                 f"every class needs the same number of prompts, got {counts}: with synonyms='first' it is that of the "
                 "templates"
             )
-        tokens_NL = tokenize(self._tokenizer, [prompt for of_class in prompts for prompt in of_class])
+        distinct = {
+            prompt: row for row, prompt in enumerate(dict.fromkeys(p for of_class in prompts for p in of_class))
+        }
+        tokens_NL = tokenize(self._tokenizer, list(distinct))
         check_tokens_differ(prompts, self._tokenizer)
         check_token_range(self.clip, tokens_NL)
-        return tokens_NL[:, : needed_context(self.clip, tokens_NL)].contiguous()
+        rows_TP = torch.tensor([[distinct[prompt] for prompt in of_class] for of_class in prompts])
+        return tokens_NL[:, : needed_context(self.clip, tokens_NL)].contiguous(), rows_TP
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "ClipTextEncoder":
         self._cached = None  # moved to another device or type

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.func import functional_call
 from torch.nn.functional import normalize
 
 from densevlm_mm.models.clip.tokenizer import Tokenizer
+from densevlm_mm.progress import track_batches
 
 
 class _TextTower(nn.Module):
@@ -34,8 +35,12 @@ def encode_prompts(
     batch_size: int = 256,
     device: str | torch.device | None = None,
     autocast_dtype: torch.dtype | None = None,
+    show: str | None = None,
 ) -> Tensor:
     """Encodes N prompts; each distinct one goes through the tower once.
+
+    Prompts of one length make a batch, without padding: for the ViLD prompts of OV-LVIS and set_316 that takes about
+    half the time of batches in the order given.
 
     Args:
         clip_model: open_clip model; moved to ``device``, its training flag is kept.
@@ -43,7 +48,9 @@ def encode_prompts(
         prompts: N strings.
         batch_size: Prompts per forward pass; has no influence on the result.
         device: Where to compute; None = where the model is.
-        autocast_dtype: E.g. ``torch.bfloat16`` for speed; None = the model's own precision.
+        autocast_dtype: E.g. ``torch.bfloat16`` for speed; None = the model's own precision, also where the caller is
+            under autocast.
+        show: What the progress is called that is shown; None = none is.
 
     Returns:
         Unit vectors (N, D) float32 on the CPU.
@@ -61,21 +68,29 @@ def encode_prompts(
     if device is None:
         device = next(parameter.device for name, parameter in clip_model.named_parameters() if _is_text(name))
     clip_model.to(device)
-    length = needed_context(clip_model, tokens_NL)
+    lengths_N = needed_lengths(clip_model, tokens_NL)
+    batches = _batches_of_one_length(lengths_N, batch_size)
     was_training = clip_model.training
     clip_model.eval()
     rows = []
     try:
-        for batch_BL in tokens_NL[:, :length].split(batch_size):
+        for batch_B in batches if show is None else track_batches(batches, len(tokens_NL), show):
+            tokens_BL = tokens_NL[batch_B, : int(lengths_N[batch_B[0]])]
             with _autocast(torch.device(device), autocast_dtype):
-                features_BD = encode_tokens(clip_model, batch_BL.to(device))
+                features_BD = encode_tokens(clip_model, tokens_BL.to(device))
             rows.append(normalize(features_BD.float(), dim=-1).cpu())
     finally:
         clip_model.train(was_training)
-    features_ND = torch.cat(rows)
+    features_ND = torch.cat(rows)[torch.cat(batches).argsort()]
     if not torch.isfinite(features_ND).all():
         raise ValueError("the text tower gave values that are not finite; check the checkpoint (or compute in float32)")
     return features_ND[torch.tensor([distinct[prompt] for prompt in prompts])]
+
+
+def _batches_of_one_length(lengths_N: Tensor, batch_size: int) -> list[Tensor]:
+    """Row indices in batches, short prompts first."""
+    groups = ((lengths_N == length).nonzero().flatten() for length in lengths_N.unique())
+    return [batch for group in groups for batch in group.split(batch_size)]
 
 
 def encode_tokens(clip_model: nn.Module, tokens_NL: Tensor) -> Tensor:
@@ -137,7 +152,12 @@ def check_token_range(clip_model: nn.Module, tokens_NL: Tensor) -> None:
 
 
 def needed_context(clip_model: nn.Module, tokens_NL: Tensor) -> int:
-    """The number of leading tokens that decide the embeddings.
+    """The number of leading tokens that decide all embeddings of a batch, see `needed_lengths`."""
+    return int(needed_lengths(clip_model, tokens_NL).max())
+
+
+def needed_lengths(clip_model: nn.Module, tokens_NL: Tensor) -> Tensor:
+    """For each prompt (N,) the number of leading tokens that decide its embedding.
 
     Under a causal mask nothing behind the end-of-text token reaches it, so cutting the padding off (77 -> about 20
     tokens) changes nothing but the time. Towers that work otherwise need their whole context.
@@ -156,7 +176,9 @@ def needed_context(clip_model: nn.Module, tokens_NL: Tensor) -> int:
         and getattr(text, "cls_emb", None) is None
         and bool(torch.isinf(mask).triu(1).sum() == context_length * (context_length - 1) // 2)
     )
-    return int(tokens_NL.any(dim=0).nonzero().max()) + 1 if fits else context_length
+    if not fits:
+        return torch.full((len(tokens_NL),), context_length)
+    return (tokens_NL.bool() * torch.arange(1, context_length + 1)).amax(dim=1).clamp(min=1)
 
 
 def _cut_context(clip_model: nn.Module, length: int) -> dict[str, Tensor]:
@@ -173,4 +195,4 @@ def _cut_context(clip_model: nn.Module, length: int) -> dict[str, Tensor]:
 
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)

@@ -55,6 +55,39 @@ def test_converts_and_verifies(source: Path, tmp_path: Path) -> None:
     assert np.flatnonzero(converter.verify().present).tolist() == [0, 1, 9]
 
 
+@pytest.mark.parametrize("turned_labels", [False, True])
+def test_turned_images_lose_the_tag_and_fit_their_labels(tmp_path: Path, turned_labels: bool) -> None:
+    numbers = np.full((40, 60), WALL)
+    numbers[:, 30:] = EARTH
+    make_tree(tmp_path / "ade", "a", np.rot90(numbers, -1) if turned_labels else numbers)
+    (path,) = (tmp_path / "ade").rglob("a.jpg")
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, 30:] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    converter = ADE20K847Converter(tmp_path / "ade", tmp_path / "out")
+    converter.convert()
+    with Image.open(tmp_path / "out/images/validation/a.jpg") as image:
+        assert 0x0112 not in image.getexif()
+        written = np.asarray(image)
+    with Image.open(tmp_path / "out/annotations/validation/a.png") as image:
+        labels = np.asarray(image)
+    assert written.shape[:2] == labels.shape == ((60, 40) if turned_labels else (40, 60))
+    assert ((written[..., 0] > 100) == (labels == 9)).mean() > 0.98
+    converter.verify()
+
+
+def test_broken_files_are_named(source: Path, tmp_path: Path) -> None:
+    for suffix, message in (("_seg.png", "cannot be read"), (".jpg", "is not a complete image")):
+        path = next(source.rglob(f"*1{suffix}"))
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        with pytest.raises(ValueError, match=rf"{path.name}.*{message}"):
+            ADE20K847Converter(source, tmp_path / "out").convert()
+        path.write_bytes(content)
+
+
 def test_verify_finds_an_image_of_the_original_size(source: Path, tmp_path: Path) -> None:
     converter = ADE20K847Converter(source, tmp_path / "out")
     converter.convert()

@@ -27,10 +27,12 @@ class ColourTeacher(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(scale))
         self.drop = nn.Dropout(0.9)
-        self.seen: list[Tensor] = []
+
+    def normalize(self, images: Tensor) -> Tensor:
+        mean, std = (255 * torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return (images - mean) / std
 
     def forward(self, images: Tensor) -> Tensor:
-        self.seen.append(images)
         patches = nn.functional.conv2d(images, torch.eye(3)[:, :, None, None] / 16 * torch.ones(4, 4), stride=4)
         return self.drop(self.scale * patches)
 
@@ -48,7 +50,7 @@ class ColourRegions(RegionTeacherHook):
         super().__init__(teacher, with_text=False, **options)
 
     def compute_targets(self, images, boxes_norm_xyxy):
-        return dict(colour=pool_boxes(self.teacher(self.normalize(images)), boxes_norm_xyxy))
+        return dict(colour=pool_boxes(self.teacher(self.teacher.normalize(images)), boxes_norm_xyxy))
 
 
 class ColourMaps(ImageTeacherHook):
@@ -56,7 +58,7 @@ class ColourMaps(ImageTeacherHook):
 
     def compute_targets(self, images, data_samples):
         areas = [sample.img_shape[0] * sample.img_shape[1] for sample in data_samples]
-        return dict(colour_map=self.teacher(self.normalize(images)), area=areas)
+        return dict(colour_map=self.teacher(self.teacher.normalize(images)), area=areas)
 
 
 def runner_of(*hooks, **optim_wrapper) -> SimpleNamespace:

@@ -140,3 +140,12 @@ def test_half_an_ensemble_is_refused(ensemble: dict) -> None:
 def test_wrong_alpha_is_named(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\], got 1\.5"):
         WeightEnsembleHook(**{name: 1.5})
+
+
+def test_a_checkpoint_saved_in_the_middle_of_a_validation_has_the_raw_weights() -> None:
+    hook = WeightEnsembleHook(alpha=0.5)
+    runner, _, raw = trained_runner(hook)
+    hook.before_val_epoch(runner)
+    checkpoint = dict(state_dict=dict(runner.model.state_dict()))
+    hook.before_save_checkpoint(runner, checkpoint)
+    assert torch.equal(checkpoint["state_dict"]["weight"], raw)

@@ -1,66 +1,92 @@
-from types import SimpleNamespace
+"""Both training loops go on exactly where a checkpoint was saved."""
+
+from pathlib import Path
 
 import pytest
-from torch.utils.data import DataLoader, SequentialSampler
+import torch
+from mmengine.runner import Runner
 
 from densevlm_mm.datasets.samplers import ResumableSampler
-from densevlm_mm.engine.loops import ResumableEpochBasedTrainLoop
+from tests.fixtures.toy_run import MeanError, NumberedSamples, load, state_of, toy_runner
+
+LENGTHS = {"epochs": dict(epochs=2), "iterations": dict(iterations=13)}
 
 
-def loop(dataloader: DataLoader, iteration: int, epoch: int) -> tuple[ResumableEpochBasedTrainLoop, list]:
-    """A loop that notes (batch index, batch) instead of training."""
-    made = ResumableEpochBasedTrainLoop.__new__(ResumableEpochBasedTrainLoop)
-    made.dataloader, made._iter, made._epoch = dataloader, iteration, epoch
-    made._runner = SimpleNamespace(call_hook=lambda name, **_: None, model=SimpleNamespace(train=lambda: None), seed=7)
-    seen: list = []
-
-    def run_iter(idx: int, batch: list) -> None:
-        seen.append((idx, [int(i) for i in batch]))
-        made._iter += 1
-
-    made.run_iter = run_iter
-    return made, seen
+@pytest.fixture(scope="module", params=LENGTHS)
+def whole(request, tmp_path_factory) -> tuple[Runner, Path, dict]:
+    """A run of two epochs of 6 iterations (and one more) that was never stopped, with a checkpoint of each."""
+    work_dir = tmp_path_factory.mktemp(request.param)
+    runner = toy_runner(work_dir, checkpoint=dict(interval=1, max_keep_ckpts=-1), **LENGTHS[request.param])
+    runner.train()
+    return runner, work_dir, LENGTHS[request.param]
 
 
-def loader(seed: int | None = 0) -> DataLoader:
-    data = list(range(10))
-    sampler = ResumableSampler(data, seed=seed)
-    return DataLoader(data, batch_size=3, sampler=sampler, drop_last=True)
+def test_the_samples_are_those_of_the_samplers_epochs(whole) -> None:
+    sampler = ResumableSampler(range(12), seed=0)
+    expected: list[int] = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        expected += [int(i) for i in sampler]
+    seen = [index for batch in whole[0].model.seen for index in batch]
+    assert seen == expected[: len(seen)]
+    assert len(seen) == 2 * whole[0].iter
 
 
-@pytest.mark.parametrize("done", [0, 1, 2, 3])
-def test_goes_on_where_the_epoch_was_left(done: int) -> None:
-    whole, expected = loop(loader(), 0, 0)
-    whole.run_epoch()
-    resumed, seen = loop(loader(), done, 0)
-    resumed.run_epoch()
-    assert seen == expected[done:]
-    assert (resumed._iter, resumed._epoch) == (3, 1)
+@pytest.mark.parametrize("done", [1, 5, 6, 7, 11, 12])
+def test_goes_on_to_the_bit_where_it_was_left_and_loads_nothing_twice(whole, tmp_path, done) -> None:
+    runner, work_dir, length = whole
+    resumed = toy_runner(tmp_path, resume=work_dir / f"iter_{done}.pth", **length)
+    resumed.train()
+    assert resumed.model.seen == runner.model.seen[done:]
+    assert resumed.train_dataloader.dataset.loaded == [i for batch in runner.model.seen[done:] for i in batch]
+    torch.testing.assert_close(state_of(resumed), state_of(runner), rtol=0, atol=0)
 
 
-def test_only_the_first_epoch_is_short() -> None:
-    resumed, seen = loop(loader(), 2, 0)
-    resumed.run_epoch()
-    resumed.run_epoch()
-    assert [idx for idx, _ in seen] == [2, 0, 1, 2]
+@pytest.mark.parametrize("length", LENGTHS.values(), ids=LENGTHS)
+def test_a_batch_larger_than_the_data_is_an_error(tmp_path, length) -> None:
+    with pytest.raises(ValueError, match="12 samples a process make no batch of 13"):
+        toy_runner(tmp_path, batch_size=13, **length).train()
 
 
-@pytest.mark.parametrize(("iteration", "epoch"), [(7, 1), (2, 1)])
-def test_a_position_outside_the_epoch_is_an_error_that_says_why(iteration: int, epoch: int) -> None:
-    with pytest.raises(ValueError, match=rf"iteration {iteration} in epoch {epoch + 1} of 3.*batch size"):
-        loop(loader(), iteration, epoch)[0].run_epoch()
+def test_a_sampler_that_cannot_skip_is_named(whole, tmp_path) -> None:
+    _, work_dir, length = whole
+    sampler = dict(type="DefaultSampler", shuffle=False)
+    runner = toy_runner(tmp_path, resume=work_dir / "iter_1.pth", sampler=sampler, **length)
+    with pytest.raises(ValueError, match=r"DefaultSampler.*ResumableSampler"):
+        runner.train()
 
 
-def test_a_sampler_that_cannot_skip_is_named() -> None:
-    dataloader = DataLoader(list(range(9)), batch_size=3, sampler=SequentialSampler(range(9)))
-    loop(dataloader, 0, 0)[0].run_epoch()  # from the start it needs not skip
-    with pytest.raises(ValueError, match=r"SequentialSampler.*ResumableSampler"):
-        loop(dataloader, 1, 0)[0].run_epoch()
+@pytest.mark.parametrize("length", [dict(epochs=2), dict(iterations=8)], ids=["epochs", "iterations"])
+@pytest.mark.parametrize("by_epoch", [False, True])
+def test_a_validation_that_was_due_is_made_up_for(tmp_path, monkeypatch, length, by_epoch) -> None:
+    """The checkpoint at the end of an epoch is from before its validation, which the process did not survive."""
+    if by_epoch and "iterations" in length:
+        pytest.skip("there are no epochs to count")
+    checkpoint = dict(interval=1, max_keep_ckpts=-1, by_epoch=by_epoch)
+    toy_runner(tmp_path / "whole", val=True, checkpoint=checkpoint, **length).train()
+    at = {(False, 2): "iter_6.pth", (True, 2): "epoch_1.pth"}.get((by_epoch, length.get("epochs")), "iter_4.pth")
+    monkeypatch.setattr(MeanError, "evaluations", 0)
+    toy_runner(tmp_path / "resumed", val=True, resume=tmp_path / "whole" / at, **length).train()
+    assert MeanError.evaluations == 2
 
 
-def test_the_order_follows_the_runners_seed_unless_the_config_gives_one(monkeypatch) -> None:
-    monkeypatch.setattr("mmengine.runner.EpochBasedTrainLoop.run", lambda self: None)
-    for given, used in ((None, 7), (3, 3)):
-        dataloader = loader(seed=given)
-        loop(dataloader, 0, 0)[0].run()
-        assert dataloader.sampler.seed == used
+def test_no_iteration_is_saved_that_has_not_led_to_a_step(tmp_path) -> None:
+    options = dict(iterations=8, optim_wrapper=dict(accumulative_counts=3))
+    whole = toy_runner(tmp_path / "whole", checkpoint=dict(interval=2, max_keep_ckpts=-1), **options)
+    whole.train()
+    assert sorted(path.name for path in (tmp_path / "whole").glob("*.pth")) == [
+        "iter_3.pth",
+        "iter_6.pth",
+        "iter_8.pth",
+    ]
+    resumed = toy_runner(tmp_path / "resumed", resume=tmp_path / "whole" / "iter_3.pth", **options)
+    resumed.train()
+    torch.testing.assert_close(state_of(resumed), state_of(whole), rtol=0, atol=0)
+
+
+def test_finished_runs_train_nothing_more(whole, tmp_path) -> None:
+    runner, work_dir, length = whole
+    resumed = toy_runner(tmp_path, data=NumberedSamples(12), resume=work_dir / f"iter_{runner.iter}.pth", **length)
+    resumed.train()
+    assert resumed.model.seen == []
+    assert load(work_dir / f"iter_{runner.iter}.pth")["meta"]["iter"] == resumed.iter

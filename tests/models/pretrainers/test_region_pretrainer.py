@@ -137,6 +137,74 @@ def test_errors_name_the_missing_part() -> None:
         model(data["inputs"], data["data_samples"], mode="train")
 
 
+def by_vocabulary(tmp_path, names, **options) -> dict:
+    """Class embeddings of the TinyScenes student's text tower, from and to files of this test alone."""
+    checkpoint = "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
+    return dict(vocabulary=names, templates="plain", checkpoint=checkpoint, cache_dir=tmp_path / "cache", **options)
+
+
+def test_a_test_makes_no_embeddings_of_the_training_vocabulary(tmp_path) -> None:
+    missing = by_vocabulary(tmp_path, str(tmp_path / "gone.json"))
+    model = pretrainer(class_embeddings=missing, test_class_embeddings=by_vocabulary(tmp_path, ["boat", "car"]))
+    model.prepare_classes(training=False)
+    sample = RegionDataSample()
+    sample.gt_regions = InstanceData(
+        labels=torch.zeros(1, dtype=torch.int64),
+        boxes_norm_xyxy=torch.tensor([[0.0, 0.0, 1.0, 1.0]]),
+        masks=torch.ones(1, 8, 8, dtype=torch.bool),
+    )
+    data = model.data_preprocessor(dict(inputs=training_batch((1,))["inputs"], data_samples=[sample]))
+    with torch.no_grad():
+        (predicted,) = model.eval()(**data, mode="predict")
+    assert predicted.pred_regions.box_scores.shape == (1, 2)
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 1
+    with pytest.raises(FileNotFoundError, match=r"gone\.json"):
+        model.prepare_classes(training=True)
+
+
+def test_a_training_makes_no_embeddings_of_the_test_vocabulary(tmp_path) -> None:
+    names = [dict(name=f"boat {i}", isthing=int(i < 3)) for i in range(NUM_CLASSES)]
+    model = pretrainer(
+        class_embeddings=by_vocabulary(tmp_path, names),
+        test_class_embeddings=by_vocabulary(tmp_path, str(tmp_path / "gone.json")),
+    )
+    model.prepare_classes(training=True)
+    assert model(**model.data_preprocessor(training_batch()), mode="loss")["loss"].requires_grad
+    with pytest.raises(FileNotFoundError, match=r"gone\.json"):
+        model.prepare_classes(training=False)
+
+
+def test_a_loss_without_categories_reads_no_training_vocabulary(tmp_path) -> None:
+    missing = by_vocabulary(tmp_path, str(tmp_path / "gone.json"))
+    model = pretrainer(class_embeddings=missing, loss=dict(type="FeatureDistillationLoss"))
+    model.prepare_classes(training=True)
+
+
+def test_a_test_vocabulary_is_the_training_one_by_default_and_encoded_once(tmp_path) -> None:
+    names = [dict(name=f"boat {i}", isthing=1) for i in range(NUM_CLASSES)]
+    options = by_vocabulary(tmp_path, names)
+    for model in (
+        pretrainer(class_embeddings=options),
+        pretrainer(class_embeddings=options, test_class_embeddings=dict(options)),
+    ):
+        assert model.test_class_embeddings is model.class_embeddings
+        torch.testing.assert_close(model.test_text.norm(dim=1), torch.ones(NUM_CLASSES))
+
+
+def test_a_test_vocabulary_takes_over_prompts_and_text_tower(tmp_path) -> None:
+    training = by_vocabulary(tmp_path, "tiny_scenes", synonyms="first")
+    model = pretrainer(class_embeddings=training, test_class_embeddings=dict(vocabulary=["cow", "sheep, lamb"]))
+    tested = model.test_class_embeddings
+    assert (tested.templates, tested.synonyms, tested.classes) == ("plain", "first", ("cow", "sheep, lamb"))
+
+
+def test_without_any_vocabulary_a_validation_is_refused_before_it_starts() -> None:
+    model = pretrainer(class_embeddings=None, loss=dict(type="FeatureDistillationLoss"))
+    model.prepare_classes(training=True)
+    with pytest.raises(ValueError, match=r"model\.test_class_embeddings is missing"):
+        model.prepare_classes(training=False)
+
+
 def test_without_categories_no_embeddings_are_needed() -> None:
     model = pretrainer(class_embeddings=None, loss=dict(type="FeatureDistillationLoss"))
     batch = training_batch()
@@ -146,8 +214,17 @@ def test_without_categories_no_embeddings_are_needed() -> None:
 
 
 def test_one_class_cannot_be_contrasted() -> None:
+    model = pretrainer(class_embeddings=embeddings(num_classes=1))
     with pytest.raises(ValueError, match=r"one class, 'class 0'"):
-        pretrainer(class_embeddings=embeddings(num_classes=1))
+        model.prepare_classes(training=True)
+
+
+def test_names_without_thing_flags_can_be_classified_into_and_not_be_contrasted(tmp_path) -> None:
+    model = pretrainer(class_embeddings=by_vocabulary(tmp_path, ["boat"]))
+    model.prepare_classes(training=False)
+    model = pretrainer(class_embeddings=by_vocabulary(tmp_path, ["boat", "car"]))
+    with pytest.raises(ValueError, match="no thing flags"):
+        model.prepare_classes(training=True)
 
 
 def test_labels_that_came_with_the_regions_are_learned_at_the_runners_step(monkeypatch) -> None:

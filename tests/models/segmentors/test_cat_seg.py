@@ -54,8 +54,8 @@ def cat_seg_config(segmentation_scope) -> ConfigDict:
         text_encoder=dict(type="densevlm_mm.ClipTextEncoder", trainable="query_value", **copy.deepcopy(clip)),
         guidance_indices=(0, 1),
         decode_head=dict(type="CATSegHead", guidance_channels=(6, 5), aggregator=aggregator),
-        class_embeddings=dict(vocabulary=["cat", "dog, hound", "sky"]),
-        test_class_embeddings=dict(vocabulary=["sky", "cat", "grass", "dog", "sea"]),
+        vocabulary=["cat", "dog, hound", "sky"],
+        test_vocabulary=["sky", "cat", "grass", "dog", "sea"],
     )
 
 
@@ -264,10 +264,10 @@ def test_text_tower_runs_once_for_many_images_and_again_after_training(build_cat
     assert len(calls) == 3
 
 
-def test_test_classes_can_be_changed_and_take_their_prompts_from_the_training_ones(build_cat_seg) -> None:
-    model = build_cat_seg(class_embeddings=dict(vocabulary=["cat", "sky"], templates=["{}"])).eval()
+def test_test_vocabulary_can_be_changed_and_keeps_the_prompts(build_cat_seg) -> None:
+    model = build_cat_seg(vocabulary=["cat", "sky"], templates=["{}"]).eval()
     assert model.test_classes.prompts == tuple((name,) for name in NAMES)
-    model.set_test_classes(dict(vocabulary=["dog", "cat"]))
+    model.set_test_vocabulary(["dog", "cat"])
     assert model.test_classes.prompts == (("dog",), ("cat",))
     with torch.no_grad():
         (result,) = model(images(1, 3, 32, 32), mode="predict")
@@ -336,9 +336,12 @@ def test_other_towers_are_taken_in(cat_seg_config, name) -> None:
             dict(test_cfg=dict(mode="slide", size=8, crop_size=16, stride=8)),
             "stride <= crop_size <= size, got 8, 16, 8",
         ),
-        (dict(class_embeddings=dict(vocabulary=["cat"], template="x")), r"unknown class-embedding option\(s\)"),
-        (dict(class_embeddings=dict(templates=["{}"])), "need a vocabulary"),
-        (dict(class_embeddings=dict(vocabulary="coco")), "unknown vocabulary 'coco'"),
+        (dict(vocabulary=None), "needs a vocabulary"),
+        (dict(vocabulary="coco"), "unknown vocabulary 'coco'"),
+        (dict(test_vocabulary=["cat", 3]), "class 1 has no name: 3"),
+        (dict(templates="no_set"), "no_set"),
+        (dict(class_embeddings=dict(vocabulary="coco_stuff_171")), "vocabulary=X, templates="),
+        (dict(test_class_embeddings=dict(vocabulary="ade20k_150")), r"test_class_embeddings=.* test_vocabulary=Y"),
     ],
 )
 def test_impossible_options_are_refused(build_cat_seg, options, message) -> None:

@@ -218,12 +218,32 @@ def test_embeddings_of_another_space_are_an_error(config, make_class_embeddings)
         build(config, class_embeddings=make_class_embeddings(dim=24))
 
 
-def test_test_vocabulary_takes_over_prompts_and_text_tower(tower_san_config, request, tmp_path) -> None:
-    names = tmp_path / "mine.txt"
-    names.write_text("cow\nsheep, lamb\n")
+def test_only_the_vocabulary_that_is_used_is_encoded(tower_san_config, make_batch, quadrants, tmp_path) -> None:
+    train = dict(vocabulary=["boat", "cow", "car", "sky"], templates="plain", cache_dir=tmp_path)
+    model = build(tower_san_config, class_embeddings=train, test_class_embeddings=dict(vocabulary=["boat", "car"]))
+    assert not list(tmp_path.iterdir())
+    with torch.no_grad():
+        model.eval().test_step(make_batch())
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    losses_of(model, make_batch(quadrants))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+@pytest.mark.parametrize("names", [["boat"], []])
+def test_fewer_than_two_names_are_refused(tower_san_config, names) -> None:
+    train = dict(vocabulary="tiny_scenes", templates="plain")
+    with pytest.raises(ValueError, match=r"vocabulary 'boat' has one class|holds no classes"):
+        build(tower_san_config, class_embeddings=train, test_class_embeddings=dict(vocabulary=names))
+
+
+@pytest.mark.parametrize("source", ["file", "list"])
+def test_test_vocabulary_takes_over_prompts_and_text_tower(tower_san_config, request, tmp_path, source) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("cow\nsheep, lamb\n")
+    names = str(path) if source == "file" else ["cow", "sheep, lamb"]
     student = str(request.config.rootpath / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors")
     train = dict(vocabulary="tiny_scenes", templates="tiny_scenes", synonyms="first")
-    model = build(tower_san_config, class_embeddings=train, test_class_embeddings=dict(vocabulary=str(names)))
+    model = build(tower_san_config, class_embeddings=train, test_class_embeddings=dict(vocabulary=names))
     assert model.text_encoder.test_classes == ("cow", "sheep, lamb")
 
     from densevlm_mm.models.text import build_class_embeddings

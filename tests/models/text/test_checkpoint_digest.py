@@ -36,9 +36,9 @@ def test_a_file_at_rest_is_read_once(checkpoint: Path, tmp_path: Path) -> None:
     pretend_at_rest(tmp_path / "memo")
     memo_path = tmp_path / "memo" / "checkpoint_digests.json"
     memo = json.loads(memo_path.read_text())
-    memo[str(checkpoint)]["sha256"] = "remembered"
+    memo[str(checkpoint)]["sha256"] = "0" * 64
     memo_path.write_text(json.dumps(memo))
-    assert checkpoint_digest(checkpoint, tmp_path / "memo") == "remembered"
+    assert checkpoint_digest(checkpoint, tmp_path / "memo") == "0" * 64
 
 
 def test_a_file_hashed_right_after_it_was_written_is_read_again(checkpoint: Path, tmp_path: Path) -> None:
@@ -67,9 +67,44 @@ def test_a_replaced_file_is_noticed(checkpoint: Path, tmp_path: Path) -> None:
     assert checkpoint_digest(checkpoint, tmp_path) == sha(checkpoint)
 
 
-def test_a_broken_memo_costs_only_time(checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint_digests.json").write_text("{")
-    assert checkpoint_digest(checkpoint, tmp_path) == sha(checkpoint)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b"\xff\xfe{}",
+        b"[" * 100_000,
+        b'{"FILE": null}',
+        b'{"FILE": []}',
+        b'{"FILE": {}}',
+        b'{"FILE": {"state": STATE, "sha256": "DIGEST"}}',
+        b'{"FILE": {"state": STATE, "hashed_at_ns": 1e400, "sha256": "DIGEST"}}',
+        b'{"FILE": {"state": STATE, "hashed_at_ns": "later", "sha256": "DIGEST"}}',
+        b'{"FILE": {"state": STATE, "hashed_at_ns": LATER}}',
+        b'{"FILE": {"state": STATE, "hashed_at_ns": LATER, "sha256": "DIG"}}',
+        b'{"FILE": {"state": STATE, "hashed_at_ns": LATER, "sha256": ["DIGEST"]}}',
+        b'{"FILE": {"state": "STATE", "hashed_at_ns": LATER, "sha256": "DIGEST"}}',
+    ],
+)
+def test_a_damaged_memo_costs_only_time(checkpoint: Path, tmp_path: Path, content: bytes) -> None:
+    stat = checkpoint.stat()
+    state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    names = {"FILE": str(checkpoint), "STATE": str(state), "DIGEST": "0" * 64, "LATER": str(stat.st_ctime_ns + HOUR_NS)}
+    for name, value in names.items():
+        content = content.replace(name.encode(), value.encode())
+    memo = tmp_path / "memo" / "checkpoint_digests.json"
+    memo.parent.mkdir()
+    memo.write_bytes(content)
+    assert checkpoint_digest(checkpoint, memo.parent) == sha(checkpoint)
+    assert json.loads(memo.read_text())[str(checkpoint)]["sha256"] == sha(checkpoint)  # mended
+
+
+def test_a_memo_that_cannot_be_written_is_done_without(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "no_folder").write_text("")
+    assert checkpoint_digest(checkpoint, tmp_path / "no_folder") == sha(checkpoint)
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:

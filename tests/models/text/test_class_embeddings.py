@@ -1,15 +1,19 @@
 import json
+import resource
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from densevlm_mm.models.text.class_embeddings import ClassEmbeddings
+from densevlm_mm.models.clip import resolve_architecture
+from densevlm_mm.models.text.class_embeddings import ClassEmbeddings, build_command
 
 
 @pytest.fixture
@@ -86,6 +90,86 @@ def test_encoder_must_fit(embeddings: ClassEmbeddings) -> None:
         embeddings.check_encoder(5, "EVA02-B-16")
     with pytest.raises(ValueError, match=r"text tower of 'EVA02-B-16', the image encoder is 'ViT-B-16'"):
         embeddings.check_encoder(4, "ViT-B-16")
+
+
+def test_encoder_may_be_called_by_any_of_its_names(embeddings: ClassEmbeddings) -> None:
+    replace(embeddings, model="ViT-B-16").check_encoder(4, "ViT-B/16")
+    config = open_clip.get_model_config("ViT-B-16")
+    replace(embeddings, model="ViT-B-16").check_encoder(4, config)
+    replace(embeddings, model=resolve_architecture(config).model_id).check_encoder(4, "ViT-B-16")
+    with pytest.raises(ValueError, match="the image encoder is 'ViT-B-16-quickgelu'"):
+        replace(embeddings, model=resolve_architecture(config).model_id).check_encoder(4, "ViT-B-16-quickgelu")
+
+
+def test_a_hole_of_zeros_is_noticed(embeddings: ClassEmbeddings, tmp_path: Path) -> None:
+    path = tmp_path / "e.safetensors"
+    embeddings.save(path)
+    content = bytearray(path.read_bytes())
+    content[-24:-8] = bytes(16)  # in the numbers, which are finite and of the right shape as before
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"e\.safetensors' is damaged.*build_class_embeddings.py .* makes it"):
+        ClassEmbeddings.load(path)
+
+
+def test_no_changed_byte_goes_unnoticed(embeddings: ClassEmbeddings, tmp_path: Path) -> None:
+    path = tmp_path / "e.safetensors"
+    embeddings.save(path)
+    whole = path.read_bytes()
+    noticed = 0
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        try:
+            loaded = ClassEmbeddings.load(path)
+        except ValueError:
+            noticed += 1
+        else:  # blanks that fill up the header
+            assert torch.equal(loaded.embeddings, embeddings.embeddings)
+            assert loaded.classes == embeddings.classes
+    assert noticed > 0.95 * len(whole)
+
+
+@pytest.mark.parametrize("size", [0, 7, 200, -1])
+def test_a_file_that_is_cut_short_is_refused(embeddings: ClassEmbeddings, tmp_path: Path, size: int) -> None:
+    path = tmp_path / "e.safetensors"
+    embeddings.save(path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"e\.safetensors"):
+        ClassEmbeddings.load(path)
+
+
+@pytest.mark.parametrize("key", ["classes", "is_thing", "templates", "normalization", "sha256"])
+@pytest.mark.parametrize("value", [None, "[]"])
+def test_metadata_that_are_missing_or_changed_are_noticed(
+    embeddings: ClassEmbeddings, tmp_path: Path, key: str, value: str | None
+) -> None:
+    path = tmp_path / "e.safetensors"
+    embeddings.save(path)
+    with safe_open(path, "pt") as file:
+        metadata = {name: text for name, text in file.metadata().items() if name != key}
+    save_file({"embeddings": embeddings.embeddings}, path, metadata | ({} if value is None else {key: value}))
+    with pytest.raises(ValueError, match="checksum"):
+        ClassEmbeddings.load(path)
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_nothing(embeddings: ClassEmbeddings, tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(OSError, match=r"e\.safetensors could not be written"):
+            embeddings.save(tmp_path / "e.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_names_what_it_can() -> None:
+    assert build_command(["boat", "traffic light"], "EVA02-B-16", "eva.pt", out="e.safetensors") == (
+        "`python tools/build_class_embeddings.py boat 'traffic light' --model EVA02-B-16 --checkpoint eva.pt "
+        "--out e.safetensors`"
+    )
+    assert "embeddings.py NAMES.txt --model MODEL_CONFIG.json" in build_command([str(i) for i in range(99)], {})
 
 
 def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:

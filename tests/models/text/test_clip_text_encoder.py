@@ -42,6 +42,18 @@ def test_embeds_every_prompt_of_every_class(encoder):
     torch.testing.assert_close(encoder.cached(PROMPTS), expected(encoder), atol=2e-6, rtol=0)
 
 
+def test_a_prompt_of_several_classes_is_encoded_once(encoder):
+    rows = []
+    norm = getattr(encoder.clip, "text", encoder.clip).ln_final
+    norm.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    shared = (("a cat", "cat"), ("cat", "a cat"), ("a dog", "cat"))
+    features = encoder(shared)
+    assert rows == [3]
+    assert torch.equal(features[0, 1], features[1, 0])
+    apart = torch.stack([torch.stack([encoder(((prompt,),))[0, 0] for prompt in of_class]) for of_class in shared])
+    torch.testing.assert_close(features, apart, atol=2e-6, rtol=0)
+
+
 def test_trains_query_and_value_weights_of_all_blocks_and_nothing_else(encoder):
     prefix = "clip.text.transformer" if hasattr(encoder.clip, "text") else "clip.transformer"
     trained = {f"{prefix}.resblocks.{i}.attn.in_proj_weight_{part}" for i in range(2) for part in "qv"}

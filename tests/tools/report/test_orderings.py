@@ -1,13 +1,14 @@
 import pytest
 
-from report.experiments import LABELS, NAMES
+from report.experiments import COLUMNS, LABELS, NAMES, RETENTION_COLUMNS
 from report.orderings import (
     AGREES,
-    CONTROL_ORDERINGS,
     DISAGREES,
     MIXED,
     NOT_MEASURED,
+    OUR_EXPECTATIONS,
     PAPER_ORDERINGS,
+    QUESTIONS,
     Ordering,
     above,
     ascending,
@@ -19,7 +20,7 @@ def results(*seeds: dict[str, float]) -> dict[int, dict[str, dict[str, float]]]:
     return {seed: {name: {"m": value} for name, value in figures.items()} for seed, figures in enumerate(seeds)}
 
 
-CHAIN = Ordering("chain", "", "m", ascending("before", "row1", "row4"))
+CHAIN = Ordering("chain", "m", ascending("before", "row1", "row4"))
 
 
 def test_a_chain_holds_only_if_every_step_rises() -> None:
@@ -42,20 +43,34 @@ def test_differences_are_those_of_the_seeds() -> None:
     [(3.0, AGREES, True), (1.9, MIXED, True), (-5.0, MIXED, False)],
 )
 def test_verdict_needs_the_mean_and_every_seed(second_row4: float, verdict: str, on_mean: bool) -> None:
-    ordering = Ordering("pair", "", "m", ascending("before", "row4"))
+    ordering = Ordering("pair", "m", ascending("before", "row4"))
     finding = compare(ordering, results({"before": 2, "row4": 4}, {"before": 2, "row4": second_row4}))
     assert (finding.verdict, finding.holds_on_mean) == (verdict, on_mean)
 
 
 def test_a_tie_is_no_agreement() -> None:
-    finding = compare(Ordering("pair", "", "m", ascending("before", "row4")), results({"before": 2, "row4": 2}))
+    finding = compare(Ordering("pair", "m", ascending("before", "row4")), results({"before": 2, "row4": 2}))
     assert finding.verdict == DISAGREES
 
 
 def test_margin_is_the_least_distance() -> None:
-    ordering = Ordering("far", "", "m", above("row1", ("row2", "row3")), margin=10)
+    ordering = Ordering("far", "m", above("row1", ("row2", "row3")), margin=10)
     assert compare(ordering, results({"row1": 30, "row2": 20, "row3": 5})).verdict == AGREES
     assert compare(ordering, results({"row1": 30, "row2": 20.5, "row3": 5})).verdict == DISAGREES
+
+
+def test_a_negative_margin_allows_that_many_points_the_other_way() -> None:
+    ordering = Ordering("near", "m", ascending("row1", "row4"), margin=-15)
+    assert compare(ordering, results({"row1": 50, "row4": 36})).verdict == AGREES
+    assert compare(ordering, results({"row1": 50, "row4": 34})).verdict == DISAGREES
+
+
+def test_a_level_stands_for_an_experiment() -> None:
+    floor, ceiling = Ordering("floor", "m", ((55.0, "before"),)), Ordering("ceiling", "m", (("before", 35.0),))
+    figures = results({"before": 60}, {"before": 30})
+    assert compare(floor, figures).holds == (True, False)
+    assert compare(ceiling, figures).holds == (False, True)
+    assert compare(ceiling, figures).difference_texts[0].startswith("35 − student before: −10.0")
 
 
 def test_what_is_missing_is_not_measured() -> None:
@@ -64,7 +79,20 @@ def test_what_is_missing_is_not_measured() -> None:
     assert (finding.seeds, finding.verdict) == ((1,), AGREES)
 
 
-def test_orderings_name_known_experiments() -> None:
+def test_orderings_name_known_experiments_and_metrics() -> None:
     assert set(LABELS) == set(NAMES)
-    for ordering in (*PAPER_ORDERINGS, *CONTROL_ORDERINGS):
-        assert {name for pair in ordering.pairs for name in pair} <= set(NAMES)
+    metrics = {key for columns in (COLUMNS, RETENTION_COLUMNS) for keys in columns.values() for key in keys}
+    for ordering in (*PAPER_ORDERINGS, *OUR_EXPECTATIONS, *QUESTIONS):
+        names = {operand for pair in ordering.pairs for operand in pair if isinstance(operand, str)}
+        assert names <= set(NAMES)
+        assert ordering.metric in metrics
+
+
+def test_the_paper_states_three_orderings_of_table_3_and_the_rest_is_ours() -> None:
+    stated = {o.pairs: (o.source, o.metric, o.paper_difference, o.margin) for o in PAPER_ORDERINGS}
+    assert stated == {
+        (("row1", "row4"),): ("Table 3", "masks_s_top1", 3.0, 0.0),
+        (("row2", "row1"),): ("Table 3", "masks_s_top1", 0.6, 0.0),
+        (("row3", "row1"),): ("Table 3", "masks_s_top1", 1.3, 0.0),
+    }
+    assert not any(o.source or o.paper_difference for o in (*OUR_EXPECTATIONS, *QUESTIONS))

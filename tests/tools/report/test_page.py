@@ -7,7 +7,7 @@ import re
 import pytest
 
 from report.experiments import COLUMNS, EXPERIMENTS, TABLES, select_experiments
-from report.orderings import PAPER_ORDERINGS
+from report.orderings import OUR_EXPECTATIONS, PAPER_ORDERINGS, QUESTIONS
 from report.page import command_line, summary_lines, write_report
 from report.plan import Settings
 
@@ -19,8 +19,12 @@ def test_the_page_has_every_table_ordering_and_picture(settings: Settings, inven
     for table in TABLES:
         assert table.title in text
         assert all(title.replace("'", "&#39;") in text for title in table.rows.values())
-    for ordering in PAPER_ORDERINGS:
-        assert ordering.title.replace("<", "&lt;").replace("'", "&#39;") in text
+    sections = re.split(r'<h2 id="', text)
+    for section, orderings in zip(sections[1:4], (PAPER_ORDERINGS, OUR_EXPECTATIONS, QUESTIONS), strict=True):
+        titles = {ordering.title.replace("<", "&lt;").replace("'", "&#39;") for ordering in orderings}
+        assert set(re.findall(r"<tr>\n<td>(.*?)</td>", section)) == titles
+    assert "Table 3: +0.6" in sections[1]
+    assert "Table" not in sections[2] + sections[3]
     images = re.findall(r'<img src="([^"]+)"', text)
     assert len(images) == 9
     assert all((page.parent / image).is_file() for image in images)
@@ -71,14 +75,19 @@ def test_changed_source_code_is_announced(settings: Settings, invented) -> None:
 def test_sentences_follow_the_figures(settings: Settings, invented) -> None:
     report = invented(settings)
     # row 4 stands three places behind row 1 in the formula of these figures, in both seeds.
-    assert "changes Masks-S by +3.0 ± 0.0 points" in summary_lines(report)[1]
-    assert "decoupling adds more here than a shift" in summary_lines(report)[1]
-    assert "image-to-text R@1 by +0.0 ± 0.0" in summary_lines(report)[2]
+    paper, ours, decoupling, retention = summary_lines(report)
+    # rows 2 and 3 stand behind row 1.
+    assert paper.startswith("3 orderings that the paper's Table 3 states")
+    assert "1 hold on the mean and in every seed, 0 on the mean or in some seeds only, 2 do not hold" in paper
+    assert ours.startswith("13 expectations of ours")
+    assert "changes Masks-S by +3.0 ± 0.0 points" in decoupling
+    assert "decoupling adds more here than a shift" in decoupling
+    assert "image-to-text R@1 by +0.0 ± 0.0" in retention
 
 
 def test_one_seed_settles_nothing(settings: Settings, invented) -> None:
     report = invented(dataclasses.replace(settings, seeds=(0,)))
-    assert "does not settle" in summary_lines(report)[1]
+    assert "does not settle" in summary_lines(report)[2]
     assert "±" not in re.sub(r"mean ±", "", write_report(report).read_text())
 
 
@@ -90,5 +99,5 @@ def test_the_command_makes_the_same_report(settings: Settings) -> None:
 
 def test_experiments_without_a_common_seed_are_not_compared(settings: Settings, invented) -> None:
     report = invented(settings, lost=("runs/seed0/row1/test", "runs/seed1/row4/test"))
-    assert len(summary_lines(report)) == 1
-    assert "row 1 − student before" not in write_report(report).read_text().split('id="tables"')[0]
+    assert len(summary_lines(report)) == 2
+    assert "DenseVLM (row 4) − row 1" not in write_report(report).read_text()

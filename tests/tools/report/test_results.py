@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from report.experiments import EXPERIMENTS
-from report.orderings import PAPER_ORDERINGS
+from report.orderings import OUR_EXPECTATIONS, PAPER_ORDERINGS, QUESTIONS
 from report.plan import Settings
 from report.results import anonymous
 
@@ -12,7 +12,9 @@ from report.results import anonymous
 def test_the_record_has_everything_and_is_json(settings: Settings, invented) -> None:
     record = json.loads(json.dumps(invented(settings).record()))
     assert record["seeds"] == [0, 1]
-    assert [finding["title"] for finding in record["paper_orderings"]] == [o.title for o in PAPER_ORDERINGS]
+    groups = dict(paper_orderings=PAPER_ORDERINGS, our_expectations=OUR_EXPECTATIONS, questions=QUESTIONS)
+    for key, orderings in groups.items():
+        assert [finding["title"] for finding in record[key]] == [ordering.title for ordering in orderings]
     assert set(record["results"][0]) == {"seed", *(experiment.name for experiment in EXPERIMENTS)}
     # The teachers, which all seeds share, stand with the first seed alone.
     assert set(record["results"][0]) - set(record["results"][1]) == {"teacher", "teacher_raw"}

@@ -12,7 +12,7 @@ from densevlm_mm.models.encoders.towers.base import Grid, Tower, as_map
 class TransformerTower(Tower):
     """A tower of equal-width blocks over prefix tokens (class, registers) and a grid of patch tokens.
 
-    Dense path (DenseVLM Sec. 3; MaskCLIP's value path): all blocks but the last run as usual; in the last block every
+    Dense path (Sec. 3.1; MaskCLIP's value path): all blocks but the last run as usual; in the last block every
     token attends to itself alone, so that queries, keys and the attention itself are never computed, nor the prefix
     tokens; final norm and projection act on every patch.
 

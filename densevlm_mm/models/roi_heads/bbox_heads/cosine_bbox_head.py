@@ -1,11 +1,9 @@
 """The box head of F-ViT: classes are text, their logits cosines with a region embedding."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmdet.models.roi_heads.bbox_heads import ConvFCBBoxHead
 from mmdet.models.utils import empty_instances
 from mmdet.registry import MODELS
@@ -14,9 +12,10 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from densevlm_mm.models.clip import ModelName
 from densevlm_mm.models.layers import text_similarity
 from densevlm_mm.models.layers.multiclass_nms import multiclass_nms
-from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
+from densevlm_mm.models.text import ClassEmbeddings, EmbeddingsConfig, LazyClassEmbeddings
 from densevlm_mm.vocabulary.splits import load_split, novel_mask
 
 # R regions, C classes, K = C + 1 columns (the last is the background), D channels.
@@ -60,7 +59,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
 
     def __init__(
         self,
-        class_embeddings: dict | str | Path | ClassEmbeddings,
+        class_embeddings: EmbeddingsConfig,
         num_classes: int | None = None,
         novel_classes: str | Sequence[str] = (),
         background_weight: float = 1.0,
@@ -77,7 +76,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
         for name, share in (("alpha", alpha), ("beta", beta)):
             if not 0 <= share <= 1:
                 raise ValueError(f"{name} is a share in [0, 1], got {share}.")
-        embeddings = resolve_class_embeddings(class_embeddings)
+        embeddings = LazyClassEmbeddings(class_embeddings)
         num_classes = len(embeddings) - 1 if num_classes is None else num_classes
         _check_columns(embeddings, num_classes)
         is_base = _base_columns(embeddings, novel_classes)
@@ -92,9 +91,8 @@ class CosineBBoxHead(ConvFCBBoxHead):
             )
         # The branch's output is the embedding. A name must remain, for the inherited init_cfg.
         self.fc_cls = nn.Identity()
-        self.class_embeddings = embeddings
+        self._classes = embeddings
         self.vlm_temperature = vlm_temperature
-        self.register_buffer("text", F.normalize(embeddings.embeddings.float(), dim=-1), persistent=False)
         self.register_buffer("is_novel", ~torch.tensor(is_base), persistent=False)
         self.register_buffer("vlm_share", torch.where(self.is_novel, beta, alpha).float(), persistent=False)
         if learn_temperature:
@@ -102,6 +100,34 @@ class CosineBBoxHead(ConvFCBBoxHead):
         else:
             self.register_buffer("temperature", torch.tensor(float(temperature)), persistent=False)
             self.register_load_state_dict_pre_hook(_drop_temperature)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the C classes."""
+        return self._classes.classes[:-1]
+
+    @property
+    def class_embeddings(self) -> ClassEmbeddings:
+        """Embeddings of the C classes and the background; the first use may encode them."""
+        return self._classes.resolve()
+
+    @property
+    def text(self) -> Tensor:
+        """The same as a tensor (K, D) of unit norm."""
+        return self._classes.unit_text(self.is_novel.device)
+
+    def for_encoder(self, embed_dim: int, model_name: ModelName | None) -> None:
+        """Say which encoder the classes are compared with; see :meth:`LazyClassEmbeddings.for_encoder`."""
+        self._classes.for_encoder(embed_dim, model_name)
+
+    def prepare_classes(self, training: bool) -> None:
+        """Get the class embeddings, the same in training and tests; see :class:`PrepareClassesHook`.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If the embeddings are not the encoder's.
+        """
+        _ = self.text
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Classify and regress.
@@ -117,8 +143,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
 
     def name_instances(self, instances: InstanceData) -> None:
         """Add to detections their classes' names, ``label_names``, and which are novel, ``is_novel`` (N,) bool."""
-        classes = self.class_embeddings.classes
-        instances.label_names = [classes[label] for label in instances.labels.tolist()]
+        instances.label_names = [self.classes[label] for label in instances.labels.tolist()]
         instances.is_novel = self.is_novel[instances.labels]
 
     def ensemble(self, det_logits: Tensor, vlm_features: Tensor) -> Tensor:
@@ -180,7 +205,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
         return results
 
 
-def _check_columns(embeddings: ClassEmbeddings, num_classes: int) -> None:
+def _check_columns(embeddings: LazyClassEmbeddings, num_classes: int) -> None:
     if embeddings.classes[-1] != BACKGROUND:
         raise ValueError(
             f"class embeddings {embeddings.name!r} end in {embeddings.classes[-1]!r}; the last must be {BACKGROUND!r}: "
@@ -193,7 +218,7 @@ def _check_columns(embeddings: ClassEmbeddings, num_classes: int) -> None:
         )
 
 
-def _base_columns(embeddings: ClassEmbeddings, novel_classes: str | Sequence[str]) -> list[bool]:
+def _base_columns(embeddings: LazyClassEmbeddings, novel_classes: str | Sequence[str]) -> list[bool]:
     novel = load_split(novel_classes)["novel_classes"] if isinstance(novel_classes, str) else novel_classes
     is_novel = novel_mask(embeddings.classes[:-1], novel, f"novel_classes of class embeddings {embeddings.name!r}")
     return [*(not held_out for held_out in is_novel), True]

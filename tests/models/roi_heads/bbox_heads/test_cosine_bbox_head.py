@@ -5,6 +5,8 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
+from densevlm_mm.vocabulary import Vocabulary
+
 TEST_CFG = ConfigDict(score_thr=0.0, nms=dict(type="nms", iou_threshold=0.5), max_per_img=100)
 
 
@@ -161,22 +163,32 @@ def test_no_region_gives_an_empty_result(build) -> None:
     assert len(empty.scores) == len(empty.labels) == 0
 
 
-def test_embeddings_are_built_from_a_vocabulary(build, tmp_path: Path, monkeypatch, request) -> None:
+@pytest.mark.parametrize("vocabulary", ["tiny_scenes", ["boat", "cow", "car"]])
+def test_embeddings_are_built_from_a_vocabulary_when_they_are_used(build, vocabulary, tmp_path: Path, request) -> None:
     student = request.config.rootpath / "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
-    monkeypatch.chdir(tmp_path)  # the cache
-    head = build(
-        num_classes=32,
-        novel_classes=("boat",),
-        class_embeddings=dict(
-            vocabulary="tiny_scenes",
-            templates="tiny_scenes",
-            extra_classes=("background",),
-            model_name="TinyScenes-S",
-            checkpoint=str(student),
-        ),
+    options = dict(
+        vocabulary=vocabulary,
+        templates="tiny_scenes",
+        extra_classes=("background",),
+        model_name="TinyScenes-S",
+        checkpoint=str(student),
+        cache_dir=tmp_path,
     )
-    assert head.text.shape == (33, 128)
-    torch.testing.assert_close(head.text.norm(dim=1), torch.ones(33))
+    head = build(num_classes=None, novel_classes=("boat",), class_embeddings=options)
+    num_columns = len(Vocabulary.load(vocabulary)) + 1
+    assert head.num_classes == num_columns - 1
+    assert head.is_novel.tolist().count(True) == 1
+    assert not list(tmp_path.iterdir())
+    head.prepare_classes(training=False)
+    assert list(tmp_path.glob("*.safetensors"))
+    assert head.text.shape == (num_columns, 128)
+    torch.testing.assert_close(head.text.norm(dim=1), torch.ones(num_columns))
+
+
+def test_a_model_of_another_dimension_is_refused_without_its_weights(build) -> None:
+    options = dict(vocabulary=["boat"], extra_classes=("background",), checkpoint="gone.pt", model_name="ViT-B-16")
+    with pytest.raises(ValueError, match="fc_out_channels=512"):
+        build(num_classes=None, novel_classes=(), class_embeddings=options)
 
 
 @pytest.mark.parametrize(

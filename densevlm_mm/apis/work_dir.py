@@ -1,0 +1,75 @@
+"""The work directory of a run: who may write to it, and which of its checkpoints the run goes on from."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from densevlm_mm.engine.resumable_checkpoints import (
+    checkpoint_folder,
+    find_resumable,
+    list_checkpoints,
+    why_not_resumable,
+)
+from densevlm_mm.engine.run_lock import lock_work_dir
+from densevlm_mm.files import remove_partial_files
+
+# The number of the process in the environment, before the processes are connected.
+_RANKS = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_RANK"}
+
+
+def claim_work_dir(cfg: Config, resume: str | None = None) -> None:
+    """Take a work directory for a training run, before anything is built.
+
+    The main process holds it and clears away what killed processes left half written. All find the checkpoint to go on
+    from; without any, a run that resumes "the latest" starts anew, so that a job may queue itself again and again.
+
+    Args:
+        cfg: The experiment; ``resume`` and ``load_from`` are set.
+        resume: What ``--resume`` says: ``None`` for what the config says, ``'auto'`` for the newest checkpoint of the
+            work directory, or a checkpoint's path.
+
+    Raises:
+        ValueError: If another run is writing there; if there are checkpoints of an earlier run that this one would
+            mingle with its own; or if there is none that it can go on from.
+        FileNotFoundError: If the named checkpoint does not exist.
+    """
+    if resume is None and cfg.get("resume"):
+        resume = cfg.get("load_from") or "auto"
+    work_dir = Path(cfg.work_dir)
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    folder, template = checkpoint_folder(work_dir, hook.get("out_dir")), hook.get("filename_tmpl")
+    named = None if resume in (None, "auto") else Path(str(resume))
+    if named is not None and not named.is_file():
+        raise FileNotFoundError(f"--resume: there is no checkpoint {named}; without a path the latest one is taken.")
+    is_main = os.environ.get(_RANKS.get(cfg.get("launcher", "none"), ""), "0") == "0"
+    if is_main:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        lock_work_dir(work_dir)
+        for place in {work_dir, folder}:
+            remove_partial_files(place)
+        if resume is None or (named is not None and named.resolve().parent != folder.resolve()):
+            _refuse_to_mingle(work_dir, folder, template)
+    if named is not None:
+        reason = why_not_resumable(named)
+        if reason is not None:
+            raise ValueError(f"--resume: {named} {reason}.")
+        cfg.resume, cfg.load_from = True, str(named)
+    elif resume is not None:
+        found, sentence = find_resumable(work_dir, folder, template)
+        if is_main:
+            print_log(sentence, "current")
+        cfg.resume = found is not None
+        if found is not None:
+            cfg.load_from = str(found)
+
+
+def _refuse_to_mingle(work_dir: Path, folder: Path, template: str | None) -> None:
+    found = [*list_checkpoints(folder, template), *folder.glob("best_*.pth")]
+    if found or (work_dir / "last_checkpoint").is_file():
+        newest = f" ({found[0].name})" if found else ""
+        raise ValueError(
+            f"{folder} holds checkpoints of an earlier run{newest}, which a new one would delete one by one. Go on "
+            "with it by --resume, give this one another --work-dir, or remove them."
+        )

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from densevlm_mm.apis import claim_work_dir
+from densevlm_mm.engine.run_lock import unlock_work_dir
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    yield tmp_path / "run"
+    unlock_work_dir(tmp_path / "run")
+
+
+def experiment(work_dir: Path, **kwargs) -> Config:
+    return Config({"work_dir": str(work_dir), "load_from": None, "resume": False, "launcher": "none", **kwargs})
+
+
+def save(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(meta=dict(iter=3), state_dict={}, optimizer={}, message_hub={}), path)
+    return path
+
+
+def test_a_new_run_takes_an_empty_folder(work_dir) -> None:
+    cfg = experiment(work_dir, load_from="weights.pth")
+    claim_work_dir(cfg)
+    assert (cfg.resume, cfg.load_from) == (False, "weights.pth")
+    assert work_dir.is_dir()
+
+
+@pytest.mark.parametrize("name", ["iter_3.pth", "epoch_1.pth", "best_mIoU_iter_3.pth", "last_checkpoint"])
+def test_a_new_run_does_not_start_over_checkpoints(work_dir, name) -> None:
+    save(work_dir / name)
+    with pytest.raises(ValueError, match=r"checkpoints of an earlier run.*--resume.*--work-dir"):
+        claim_work_dir(experiment(work_dir))
+
+
+def test_other_files_in_the_folder_do_not_matter(work_dir) -> None:
+    save(work_dir / "teacher.pth")
+    claim_work_dir(experiment(work_dir))
+
+
+def test_resume_goes_on_from_the_newest(work_dir) -> None:
+    newest = save(work_dir / "iter_3.pth")
+    cfg = experiment(work_dir)
+    claim_work_dir(cfg, "auto")
+    assert (cfg.resume, cfg.load_from) == (True, str(newest))
+
+
+def test_a_job_that_always_resumes_starts_with_the_configs_weights(work_dir) -> None:
+    cfg = experiment(work_dir, load_from="weights.pth")
+    claim_work_dir(cfg, "auto")
+    assert (cfg.resume, cfg.load_from) == (False, "weights.pth")
+
+
+def test_a_config_that_says_resume_is_treated_as_the_option(work_dir) -> None:
+    newest = save(work_dir / "iter_3.pth")
+    cfg = experiment(work_dir, resume=True)
+    claim_work_dir(cfg)
+    assert cfg.load_from == str(newest)
+
+
+def test_a_named_checkpoint_has_to_exist_and_to_be_whole(work_dir, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"there is no checkpoint .*none\.pth"):
+        claim_work_dir(experiment(work_dir), str(tmp_path / "none.pth"))
+    (tmp_path / "half.pth").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"half\.pth is cut short"):
+        claim_work_dir(experiment(work_dir), str(tmp_path / "half.pth"))
+
+
+def test_another_runs_checkpoint_starts_a_folder_of_its_own(work_dir, tmp_path) -> None:
+    other = save(tmp_path / "other" / "iter_3.pth")
+    cfg = experiment(work_dir)
+    claim_work_dir(cfg, str(other))
+    assert (cfg.resume, cfg.load_from) == (True, str(other))
+    save(work_dir / "iter_9.pth")
+    with pytest.raises(ValueError, match="earlier run"):
+        claim_work_dir(experiment(work_dir), str(other))
+
+
+def test_what_killed_processes_left_half_written_is_cleared_away(work_dir) -> None:
+    save(work_dir / "iter_3.pth")
+    left = work_dir / ".iter_6.0a1b2c3d.partial.pth"
+    left.write_text("half")
+    claim_work_dir(experiment(work_dir), "auto")
+    assert not left.exists()
+
+
+def test_the_other_processes_find_the_same_and_touch_nothing(work_dir, monkeypatch) -> None:
+    newest = save(work_dir / "iter_3.pth")
+    (work_dir / ".iter_6.0a1b2c3d.partial.pth").write_text("of the main process")
+    monkeypatch.setenv("RANK", "1")
+    cfg = experiment(work_dir, launcher="pytorch")
+    claim_work_dir(cfg, "auto")
+    assert cfg.load_from == str(newest)
+    assert (work_dir / ".iter_6.0a1b2c3d.partial.pth").exists()
+    assert not (work_dir / ".lock").exists()
+
+
+def test_checkpoints_in_a_folder_of_their_own_are_found(work_dir, tmp_path) -> None:
+    newest = save(tmp_path / "fast" / "run" / "iter_3.pth")
+    cfg = experiment(work_dir, default_hooks=dict(checkpoint=dict(out_dir=str(tmp_path / "fast"))))
+    with pytest.raises(ValueError, match="earlier run"):
+        claim_work_dir(cfg)
+    claim_work_dir(cfg, "auto")
+    assert cfg.load_from == str(newest)
