@@ -15,11 +15,12 @@ from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from densevlm_mm.apis import load_experiment, use_checkpoint, use_vocabulary
+from densevlm_mm.apis import load_experiment, use_checkpoint
 from densevlm_mm.apis.components import component_class
 from densevlm_mm.apis.outputs import innermost_dataset
 from densevlm_mm.checkpoint_files import find_state_dict
 from densevlm_mm.datasets.transforms import LoadImage
+from densevlm_mm.engine.hooks.prepare_classes import prepare_classes
 from densevlm_mm.inference.encoder_config import encoder_config
 from densevlm_mm.inference.inputs import (
     InputDataset,
@@ -94,12 +95,12 @@ class OpenVocabularyInferencer(BaseInferencer):
             cfg.merge_from_dict(cfg_options or {})
         else:
             cfg = _experiment(model, weights, cfg_options, for_encoder)
-            if vocabulary is not None:
-                use_vocabulary(cfg, vocabulary)
         scope = cfg.get("default_scope", "mmengine")
         with DefaultScope.overwrite_default_scope(scope):
             super().__init__(cfg, cfg.get("load_from"), device and str(device), scope, show_progress=False)
-        self._prepare_classes()
+        if vocabulary is not None and weights is not None:
+            self.set_vocabulary(vocabulary)
+        prepare_classes(self.model, training=False)  # of several processes all have to
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
         """Load strictly: weights that are missing would be random ones."""
@@ -143,15 +144,11 @@ class OpenVocabularyInferencer(BaseInferencer):
             FileNotFoundError: If the file does not exist.
             ValueError: If the vocabulary is empty or unknown, or the model's classes are fixed.
         """
-        if not isinstance(self.model, OpenVocabularyModel):
-            raise ValueError(f"{type(self.model).__name__} has no vocabulary, its classes are fixed")
-        self.model.set_vocabulary(vocabulary)
-        self._prepare_classes()
-
-    def _prepare_classes(self) -> None:
-        prepare = getattr(self.model, "prepare_classes", None)  # of several processes all have to
-        if prepare is not None:
-            prepare(training=False)
+        model: Any = self.model
+        if not isinstance(model, OpenVocabularyModel):
+            raise ValueError(f"{type(model).__name__} has no vocabulary, its classes are fixed")
+        model.set_vocabulary(vocabulary)
+        prepare_classes(self.model, training=False)
 
     def __call__(  # type: ignore[override]
         self, inputs: Any, batch_size: int = 1

@@ -72,4 +72,4 @@ def _are_free(places: np.ndarray, blocked: np.ndarray) -> np.ndarray:
         | (places[:, None, 1] >= blocked[:, 3])
         | (places[:, None, 3] <= blocked[:, 1])
     )
-    return apart.all(axis=1)
+    return np.all(apart, axis=1)

@@ -113,7 +113,7 @@ class CATSeg(BaseSegmentor):
         self._tested = tested
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
-    def set_test_vocabulary(self, vocabulary: VocabularySource) -> None:
+    def set_vocabulary(self, vocabulary: VocabularySource) -> None:
         """Predict over other classes from now on; see ``test_vocabulary``."""
         self.test_classes = PromptedClasses.from_vocabulary(vocabulary, *self._prompting)
         self._tested = vocabulary

@@ -15,8 +15,9 @@ from torch import Tensor
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.layers.region_pooling import pool_boxes, pool_masks
 from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_facts, embedding_options
+from densevlm_mm.models.segmentors.san_text_classifier import check_number_of_classes
 from densevlm_mm.models.segmentors.score_maps import choose_classes
-from densevlm_mm.models.text import ClassEmbeddings, resolve_class_embeddings
+from densevlm_mm.models.text import EmbeddingsConfig, LazyClassEmbeddings
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, K classes, R regions, D embedding size; h x w the grid of the dense map.
@@ -33,7 +34,7 @@ class ZeroShotSegmentor(BaseSegmentor):
 
     Args:
         encoder: Config of a :class:`DenseImageEncoder`.
-        class_embeddings: Vocabulary and prompts, as :func:`resolve_class_embeddings` takes them; ``model_name`` and
+        class_embeddings: Vocabulary and prompts, as :class:`LazyClassEmbeddings` takes them; ``model_name`` and
             ``checkpoint`` default to the encoder's.
         input_size: Longer side in pixels that images are resized to, both sides rounded to whole positions of the dense
             map. None: the encoder's ``image_size``.
@@ -58,7 +59,7 @@ class ZeroShotSegmentor(BaseSegmentor):
     def __init__(
         self,
         encoder: dict,
-        class_embeddings: dict,
+        class_embeddings: EmbeddingsConfig,
         input_size: int | None = None,
         temperature: float = 0.01,
         test_cfg: dict | None = None,
@@ -85,50 +86,49 @@ class ZeroShotSegmentor(BaseSegmentor):
             raise ValueError(f"temperature must be positive, not {temperature}")
         self.temperature = temperature
         self.train_cfg, self.test_cfg = train_cfg, _checked_test_cfg(test_cfg or {}, built.stride)
-        self._options: Any = class_embeddings
-        self.set_vocabulary(class_embeddings)
+        named = {key: built.description[key] for key in ("model_name", "model_cfg")}
+        self._classes = LazyClassEmbeddings(
+            class_embeddings, model_name=encoder.get("model_name") or named, checkpoint=built.checkpoint
+        )
+        self._classes.for_encoder(built.embed_dim, built.model_name)
+        check_number_of_classes(self._classes)
 
-    def set_vocabulary(self, class_embeddings: Any) -> None:
-        """Predict over other classes from now on.
+    def set_vocabulary(self, vocabulary: VocabularySource) -> None:
+        """Predict over other classes from now on, see :class:`OpenVocabularyModel`."""
+        classes = self._classes.with_vocabulary(vocabulary)
+        check_number_of_classes(classes)
+        self._classes = classes
 
-        Args:
-            class_embeddings: See the class; or a vocabulary, with the prompts of the one before.
+    def prepare_classes(self, training: bool) -> None:
+        """Get the class embeddings; see :class:`PrepareClassesHook`.
 
         Raises:
-            FileNotFoundError: If a file does not exist.
-            ValueError: If the classes are wrong, or of another CLIP than the encoder.
+            FileNotFoundError: If a file is missing.
+            ValueError: If the embeddings are not the encoder's.
         """
-        if not isinstance(class_embeddings, dict | ClassEmbeddings):
-            class_embeddings = {**embedding_options(self._options, "class_embeddings"), "vocabulary": class_embeddings}
-        embeddings = self._resolve(class_embeddings)
-        if len(embeddings) < 2:
-            raise ValueError(
-                f"vocabulary {embeddings.name!r} has one class: a segmentation chooses among at least two; add the "
-                "classes that surround it"
-            )
-        self._options, self.class_embeddings = class_embeddings, embeddings
+        _ = self._text
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embed texts as class names, with the prompts of the vocabulary: unit vectors (T, D)."""
-        options = {**embedding_options(self._options, "class_embeddings"), "vocabulary": list(texts)}
-        return F.normalize(self._resolve(options).embeddings, dim=-1)
+        return self._classes.with_vocabulary(list(texts)).unit_text(self._device)
 
-    def _resolve(self, options: Any) -> ClassEmbeddings:
-        encoder = self.encoder
-        named = {key: encoder.description[key] for key in ("model_name", "model_cfg")}
-        resolved = resolve_class_embeddings(options, model_name=named, checkpoint=encoder.checkpoint)
-        resolved.check_encoder(encoder.embed_dim, encoder.model_name)
-        return resolved
+    @property
+    def _text(self) -> Tensor:
+        return self._classes.unit_text(self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.encoder.parameters()).device
 
     def training_classes(self) -> tuple[str, ...]:
         """Names of the classes; there is no training."""
-        return self.class_embeddings.classes
+        return self._classes.classes
 
     predicted_classes = training_classes
 
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes and their embeddings are, see :class:`OpenVocabularyModel`."""
-        return embedding_facts(self.class_embeddings)
+        return embedding_facts(self._classes.resolve())
 
     @classmethod
     def use_vocabulary(cls, cfg: ConfigDict, vocabulary: VocabularySource) -> None:
@@ -200,12 +200,8 @@ class ZeroShotSegmentor(BaseSegmentor):
             places = points.float() / torch.tensor([width, height]) * 2 - 1
             sampled = F.grid_sample(dense, places.to(dense)[None, :, None], padding_mode="border", align_corners=False)
             features_RD = sampled[0, :, :, 0].T
-        cosines_RK = F.normalize(features_RD, dim=-1) @ self._text.to(features_RD).T
+        cosines_RK = F.normalize(features_RD, dim=-1) @ self._text.T
         return (cosines_RK / self.temperature).softmax(dim=-1)
-
-    @property
-    def _text(self) -> Tensor:
-        return F.normalize(self.class_embeddings.embeddings, dim=-1)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """Probabilities (B, K, h, w) of normalised images (B, 3, H, W), on the grid of the dense map."""
@@ -239,7 +235,7 @@ class ZeroShotSegmentor(BaseSegmentor):
         for sample in samples:
             if any(any(sample.metainfo.get(key, ())) for key in ("padding_size", "img_padding_size")):
                 raise ValueError("ZeroShotSegmentor takes no padded images: test with a batch size of 1")
-        names = self.class_embeddings.classes
+        names = self._classes.classes
         for sample, scores_KHW in zip(samples, self.encode_decode(inputs), strict=True):
             check_finite_scores(scores_KHW, sample.get("img_path", None))
             if sample.metainfo.get("flip"):

@@ -267,7 +267,7 @@ def test_text_tower_runs_once_for_many_images_and_again_after_training(build_cat
 def test_test_vocabulary_can_be_changed_and_keeps_the_prompts(build_cat_seg) -> None:
     model = build_cat_seg(vocabulary=["cat", "sky"], templates=["{}"]).eval()
     assert model.test_classes.prompts == tuple((name,) for name in NAMES)
-    model.set_test_vocabulary(["dog", "cat"])
+    model.set_vocabulary(["dog", "cat"])
     assert model.test_classes.prompts == (("dog",), ("cat",))
     with torch.no_grad():
         (result,) = model(images(1, 3, 32, 32), mode="predict")
