@@ -6,6 +6,7 @@
 
 from densevlm_mm.compat.checkpoint_loading import allow_runner_checkpoints, install_checkpoint_reader
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu, init_cpu_process_group
+from densevlm_mm.compat.inferencer_loaders import find_loaders_of_inferencers
 from densevlm_mm.compat.lvis_numpy import patch_lvis, patch_lvis_when_imported
 from densevlm_mm.compat.mmcv_operators import install_mmcv_operators
 from densevlm_mm.compat.package_metadata import patch_package_lookup
@@ -27,3 +28,4 @@ def install() -> None:
     install_checkpoint_reader()
     patch_package_lookup()
     patch_lvis_when_imported()
+    find_loaders_of_inferencers()

@@ -50,6 +50,7 @@ class CATSeg(BaseSegmentor):
         init_cfg: as in mmengine.
         class_embeddings: former name of ``vocabulary``; must be None.
         test_class_embeddings: former name of ``test_vocabulary``; must be None.
+        pretrained: must be None, as ``mmseg.apis.init_model`` sets it.
 
     Raises:
         FileNotFoundError: if a vocabulary file does not exist.
@@ -74,9 +75,12 @@ class CATSeg(BaseSegmentor):
         init_cfg: dict | list | None = None,
         class_embeddings: None = None,
         test_class_embeddings: None = None,
+        pretrained: None = None,
     ) -> None:
         # What can be wrong about the options, before the long part.
         _check_former_names(class_embeddings, test_class_embeddings)
+        if pretrained is not None:
+            raise ValueError(f"the weights come from image_encoder.checkpoint, not from pretrained={pretrained!r}")
         if vocabulary is None:
             raise ValueError("CATSeg needs a vocabulary to train on, for example vocabulary='coco_stuff_171'")
         prompting = (templates, synonyms)

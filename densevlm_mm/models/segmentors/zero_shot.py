@@ -45,6 +45,7 @@ class ZeroShotSegmentor(BaseSegmentor):
         data_preprocessor: Default: ``SegDataPreProcessor`` from BGR with the encoder's mean and standard deviation.
         train_cfg: Unused, for mmengine.
         init_cfg: As in mmengine.
+        pretrained: Must be None, as ``mmseg.apis.init_model`` sets it.
 
     Raises:
         ValueError: If an option is impossible.
@@ -66,7 +67,10 @@ class ZeroShotSegmentor(BaseSegmentor):
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
         init_cfg: dict | list | None = None,
+        pretrained: None = None,
     ) -> None:
+        if pretrained is not None:
+            raise ValueError(f"the weights come from encoder.checkpoint, not from pretrained={pretrained!r}")
         built: DenseImageEncoder = MODELS.build(dict(encoder, trainable="none"))
         if data_preprocessor is None:
             data_preprocessor = dict(
