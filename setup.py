@@ -27,14 +27,17 @@ setup(
     install_requires=requirements(),
     extras_require={
         "lite": ["mmcv-lite==2.1.0"],
+        "pictures": ["plotly>=6", "supervision>=0.25"],  # interactive confusion matrices; Prediction.to_supervision()
         "dev": [
             "doit>=0.37",
             "hypothesis>=6.100",
             "mypy>=1.11",
+            "plotly>=6",
             "pre-commit>=3.7",
             "pytest>=8.2",
             "pytest-xdist>=3.6",
             "ruff>=0.6",
+            "supervision>=0.25",
         ],
     },
 )

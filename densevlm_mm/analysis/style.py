@@ -22,8 +22,8 @@ YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 SERIES = ("#9A9A9A", BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, YELLOW)
 THING, STUFF = BLUE, VERMILION
 EMPTY = "#E4E4E4"  # no data
-HEAT = "viridis"  # perceptually uniform, and monotonic in grey
-MATRIX = "magma_r"  # the same, from near-white to black: small values show on an empty background
+# Perceptually uniform, monotonic in grey, from near-white to black: small values show on an empty background.
+MATRIX = "magma_r"
 
 DPI = 150
 _RC: dict[Any, Any] = {

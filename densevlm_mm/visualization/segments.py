@@ -7,9 +7,12 @@ import cv2
 import numpy as np
 
 from densevlm_mm.visualization.distinct_colours import assign_colours
-from densevlm_mm.visualization.legend_panel import LegendEntry, draw_legend, draw_title
+from densevlm_mm.visualization.legend_panel import WHITE, LegendEntry, draw_legend, draw_title
+from densevlm_mm.visualization.named_regions import picture_scale
 from densevlm_mm.vocabulary.class_matching import renumbering
 from densevlm_mm.vocabulary.names import normal_form
+
+MAX_ENTRIES = 80
 
 
 class LabelledMap(NamedTuple):
@@ -27,7 +30,11 @@ class LabelledMap(NamedTuple):
 
 
 def draw_segmentation(
-    image: np.ndarray, maps: Sequence[LabelledMap], alpha: float = 0.6, size: int = 512
+    image: np.ndarray,
+    maps: Sequence[LabelledMap],
+    alpha: float = 0.6,
+    size: int = 512,
+    max_entries: int = MAX_ENTRIES,
 ) -> np.ndarray:
     """Draw the image, label maps over it, and a legend of the classes that occur in them, side by side.
 
@@ -42,6 +49,7 @@ def draw_segmentation(
         maps: label maps of the image.
         alpha: opacity of the overlay, 0 to 1.
         size: images whose longer side is shorter than this are enlarged to it, in pixels.
+        max_entries: most classes in the legend, the largest; the rest is counted.
 
     Returns:
         RGB picture, uint8.
@@ -64,15 +72,19 @@ def draw_segmentation(
     order = order[shares.max(axis=0)[order] > 0]
     colours = np.zeros((len(names) + 1, 3))
     colours[order] = assign_colours(order.tolist())
-    panels = [draw_title(canvas, "image")]
+    scale = picture_scale(canvas.shape)
+    panels = [draw_title(canvas, "image", scale)]
     grey = np.repeat(cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=-1)
     for each, labels in zip(maps, numbered, strict=True):
         large = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
         overlay = (grey * (1 - alpha) + colours[large] * alpha).round().astype(np.uint8)
         overlay = np.where((large < len(names))[..., None], overlay, canvas)
-        panels.append(draw_title(overlay, each.title))
-    entries = [LegendEntry(names[index], colours[index], shares[:, index]) for index in order]
-    panels.append(draw_legend(entries, [each.title for each in maps], panels[0].shape[0]))
+        panels.append(draw_title(overlay, each.title, scale))
+    entries = [LegendEntry(names[index], colours[index], shares[:, index]) for index in order[:max_entries]]
+    if len(order) > max_entries:
+        rest = order[max_entries:]
+        entries.append(LegendEntry(f"+{len(rest)} more", np.array(WHITE), shares[:, rest].sum(axis=1)))
+    panels.append(draw_legend(entries, [each.title for each in maps], panels[0].shape[0], scale))
     tallest = max(panel.shape[0] for panel in panels)
     gap = 4
     padded = [np.pad(panel, ((0, tallest - len(panel)), (0, gap), (0, 0)), constant_values=255) for panel in panels]

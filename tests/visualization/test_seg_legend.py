@@ -24,9 +24,9 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> list[legend_panel.LegendEntry]:
     """The entries of the legend that is drawn."""
     entries: list[legend_panel.LegendEntry] = []
 
-    def spy(new: Any, titles: Any, height: int) -> np.ndarray:
+    def spy(new: Any, titles: Any, height: int, scale: float) -> np.ndarray:
         entries[:] = new
-        return legend_panel.draw_legend(new, titles, height)
+        return legend_panel.draw_legend(new, titles, height, scale)
 
     monkeypatch.setattr(segments, "draw_legend", spy)
     return entries

@@ -22,6 +22,7 @@ from densevlm_mm.analysis.command_line import (
     progress_bar,
 )
 from densevlm_mm.analysis.confusion_matrix import confusion_record, plot_confusion, region_confusion
+from densevlm_mm.analysis.confusion_page import can_write_pages, write_confusion_page
 from densevlm_mm.tables import write_json
 
 
@@ -46,7 +47,13 @@ def main() -> None:
             record = dict(model=model.name, by=args.by, **confusion_record(counts, scores.vocabulary))
             write_json(f"{prefix}.json", record)
             plot_confusion(counts, scores.vocabulary, f"{prefix}.png", title=f"{model.name} (by {args.by})")
-            print(f"{model.name}: {prefix}.png, .json")
+            written = f"{prefix}.png, .json"
+            if can_write_pages():
+                write_confusion_page(counts, scores.vocabulary, f"{prefix}.html", title=f"{model.name} (by {args.by})")
+                written += ", .html"
+            else:
+                written += " (with pip install plotly also an .html to point at)"
+            print(f"{model.name}: {written}")
             for pair in record["top_confusions"][:5]:
                 print(f"  {pair['annotated']} -> {pair['predicted']}: {pair['share']:.1f} % ({pair['count']} regions)")
 
