@@ -1,13 +1,13 @@
 """DenseVLM as an OpenMMLab plugin: unbiased region-language alignment for dense prediction."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from densevlm_mm.compat import install as _install_compat
 
 _install_compat()  # before any mmdet or mmseg import: they import mmcv.ops at module level
 
 from densevlm_mm import registry as registry  # noqa: E402
+from densevlm_mm.lazy_exports import lazy_exports  # noqa: E402
 
 if TYPE_CHECKING:
     from densevlm_mm.apis import load_experiment, use_vocabulary
@@ -49,12 +49,4 @@ __all__ = [
     "use_vocabulary",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

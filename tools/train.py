@@ -8,17 +8,7 @@ Examples:
 
 import argparse
 
-from densevlm_mm.apis import (
-    add_experiment_arguments,
-    build_runner,
-    check_inputs,
-    claim_work_dir,
-    count_accumulation,
-    enable_amp,
-    enable_auto_scale_lr,
-    exit_on_user_error,
-    load_experiment,
-)
+from densevlm_mm.apis.arguments import add_experiment_arguments
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +30,17 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Load the experiment, check what it needs, train."""
+    from densevlm_mm.apis import (
+        build_runner,
+        check_inputs,
+        claim_work_dir,
+        count_accumulation,
+        enable_amp,
+        enable_auto_scale_lr,
+        exit_on_user_error,
+        load_experiment,
+    )
+
     args = parse_args()
     with exit_on_user_error("tools/train.py"):
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)

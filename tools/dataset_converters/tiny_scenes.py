@@ -2,9 +2,6 @@
 
 import argparse
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.tiny_scenes import generate_tiny_scenes
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -21,6 +18,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Generate the world."""
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.tiny_scenes import generate_tiny_scenes
+
     args = parse_args()
     with exit_on_user_error("tools/dataset_converters/tiny_scenes.py"):
         generate_tiny_scenes(

@@ -15,9 +15,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from densevlm_mm.tiny_scenes import generate_tiny_scenes
-from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,6 +36,9 @@ def run_in_order(log: Path, *commands: list[str]) -> None:
 
 def main() -> None:
     """Make the world and both CLIPs."""
+    from densevlm_mm.tiny_scenes import generate_tiny_scenes
+    from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out_dir", type=Path)
     parser.add_argument(

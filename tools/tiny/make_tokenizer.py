@@ -10,8 +10,6 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from densevlm_mm.tiny_scenes.captions import caption_words
-
 NUM_BYTE_TOKENS = 512  # each byte inside a word and at its end
 NUM_SPECIAL_TOKENS = 2  # start and end of text
 
@@ -42,6 +40,8 @@ def write_merges(path: Path, merges: list[tuple[str, str]]) -> None:
 
 def main() -> None:
     """Write the file named on the command line."""
+    from densevlm_mm.tiny_scenes.captions import caption_words
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the .txt.gz to write")
     out = parser.parse_args().out
