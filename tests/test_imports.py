@@ -116,3 +116,21 @@ def test_the_names_that_people_need_are_there_and_listed() -> None:
     assert set(densevlm_mm.__all__) == set(densevlm_mm._HOMES) <= set(dir(densevlm_mm))
     with pytest.raises(AttributeError, match="has no attribute 'DenseVLM'"):
         _ = densevlm_mm.DenseVLM
+
+
+def test_help_of_the_tools_imports_no_torch() -> None:
+    code = """
+import runpy, sys
+for tool in sys.argv[1:]:
+    sys.argv = [tool, "--help"]
+    try:
+        runpy.run_path(tool, run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, tool
+    assert "torch" not in sys.modules, tool
+"""
+    tools = ROOT.parent / "tools"
+    folders = ("", "analysis_tools", "dataset_converters", "model_converters")
+    paths = [str(path) for folder in folders for path in sorted((tools / folder).glob("*.py"))]
+    assert len(paths) > 15
+    subprocess.run([sys.executable, "-c", code, *paths], check=True, stdout=subprocess.DEVNULL)

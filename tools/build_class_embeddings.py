@@ -101,10 +101,11 @@ def build(args: argparse.Namespace) -> ClassEmbeddings:
 
 def main() -> None:
     """Runs the tool."""
+    args = parse_args()
+
     import densevlm_mm
     from densevlm_mm.apis import exit_on_user_error
 
-    args = parse_args()
     start = time.perf_counter()
     with exit_on_user_error("tools/build_class_embeddings.py"):
         embeddings = build(args)

@@ -122,9 +122,10 @@ def build(args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Build, and say what became of the words."""
+    args = parse_args()
+
     from densevlm_mm.apis import exit_on_user_error
 
-    args = parse_args()
     with exit_on_user_error("tools/build_vocabulary.py"):
         report = build(args)
     num_things = sum(entry["isthing"] for entry in report["classes"])

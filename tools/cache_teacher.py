@@ -63,12 +63,13 @@ def verify(prepared: PreparedCache, count: int, tolerance: float | None) -> str 
 
 def main() -> None:
     """Fill, verify or describe the cache."""
+    args = parse_args()
+
     from mmengine.dist import is_main_process
 
     from densevlm_mm.apis import check_inputs, enable_amp, exit_on_user_error, load_experiment
     from densevlm_mm.apis.teacher_cache import PreparedCache
 
-    args = parse_args()
     problem = None
     with exit_on_user_error("tools/cache_teacher.py"):
         work_dir = args.work_dir or "work_dirs/cache_teacher"

@@ -120,11 +120,12 @@ def _origin(checkpoint: str) -> str:
 
 def main() -> None:
     """Export, and say what was written."""
+    args = parse_args()
+
     from densevlm_mm.apis import exit_on_user_error
     from densevlm_mm.models.clip import resolve_architecture
     from densevlm_mm.models.clip.model_source import read_description
 
-    args = parse_args()
     with exit_on_user_error("tools/export_encoder.py"):
         file = export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype, args.alpha)
         preprocessing = resolve_architecture(read_description(file)).preprocess_cfg

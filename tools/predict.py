@@ -55,9 +55,10 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Build the model, predict on one image after the other."""
+    args = parse_args()
+
     from densevlm_mm.apis import exit_on_user_error
 
-    args = parse_args()
     with exit_on_user_error("tools/predict.py"):
         found = predict(args)
     if not found["predictions/num_images"]:

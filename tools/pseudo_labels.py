@@ -146,10 +146,11 @@ def pseudo_labels(runner: Runner, hook: RegionTeacherHook, temperature: float, t
 
 def main() -> None:
     """Write the file, and say how many regions it has."""
+    args = parse_args()
+
     from densevlm_mm.apis import check_inputs, exit_on_user_error, load_experiment
     from densevlm_mm.models.layers import check_retrieval
 
-    args = parse_args()
     with exit_on_user_error("tools/pseudo_labels.py"):
         work_dir = args.work_dir or "work_dirs/pseudo_labels"
         cfg = load_experiment(args.config, args.cfg_options, work_dir, args.launcher)

@@ -56,9 +56,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def main() -> None:
     """Run what is missing, write the page."""
+    args = parse_args()
+
     from densevlm_mm.apis import exit_on_user_error
 
-    args = parse_args()
     with exit_on_user_error("tools/reproduce_tiny.py"):
         settings = settings_of(args)
     memo = settings.folder("runs") / "finished.json"

@@ -34,6 +34,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Load the experiment, check what it needs, test."""
+    args = parse_args()
+
     from densevlm_mm.apis import (
         build_runner,
         check_inputs,
@@ -45,7 +47,6 @@ def main() -> None:
         use_checkpoint,
     )
 
-    args = parse_args()
     with exit_on_user_error("tools/test.py"):
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)
         use_checkpoint(cfg, args.checkpoint)

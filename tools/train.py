@@ -30,6 +30,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Load the experiment, check what it needs, train."""
+    args = parse_args()
+
     from densevlm_mm.apis import (
         build_runner,
         check_inputs,
@@ -41,7 +43,6 @@ def main() -> None:
         load_experiment,
     )
 
-    args = parse_args()
     with exit_on_user_error("tools/train.py"):
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)
         if args.amp:

@@ -27,13 +27,14 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Classify regions, count, draw."""
+    args = parse_args()
+
     from densevlm_mm.analysis import collect_region_scores
     from densevlm_mm.analysis.command_line import load_models, one_line_errors, progress_bar
     from densevlm_mm.analysis.foreground_bias import COLUMNS, foreground_bias_rows, plot_foreground_bias, stuff_order
     from densevlm_mm.analysis.models import retrieval_settings
     from densevlm_mm.tables import write_csv, write_json
 
-    args = parse_args()
     with one_line_errors("foreground_bias.py"):
         rows: dict[str, list[dict]] = {}
         metrics: dict[str, dict[str, float]] = {}

@@ -46,12 +46,13 @@ def per_class_rows(text: str, args: argparse.Namespace) -> tuple[str, list[dict]
 
 def main() -> None:
     """Read or evaluate, put side by side, draw."""
+    args = parse_args()
+
     from densevlm_mm.analysis import check_names
     from densevlm_mm.analysis.command_line import one_line_errors
     from densevlm_mm.analysis.per_class_accuracy import per_class_table, plot_per_class_accuracy
     from densevlm_mm.tables import write_csv
 
-    args = parse_args()
     with one_line_errors("per_class_accuracy.py"):
         pairs = [per_class_rows(text, args) for text in args.files]
         check_names([name for name, _ in pairs])

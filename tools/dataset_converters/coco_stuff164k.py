@@ -26,10 +26,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Convert or verify."""
+    args = parse_args()
+
     from densevlm_mm.apis import exit_on_user_error
     from densevlm_mm.datasets.converters import COCOStuff164kConverter
 
-    args = parse_args()
     with exit_on_user_error("tools/dataset_converters/coco_stuff164k.py"):
         converter = COCOStuff164kConverter(args.root, args.splits)
         summary = converter.verify(args.nproc) if args.verify else converter.convert(args.nproc)

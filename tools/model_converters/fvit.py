@@ -43,12 +43,13 @@ def build_empty(cfg: Config) -> nn.Module:
 
 def main() -> None:
     """Convert, and report."""
+    args = parse_args()
+
     import torch
 
     from densevlm_mm.apis import exit_on_user_error, load_experiment
     from densevlm_mm.checkpoint_files import check_finite, find_state_dict, read_checkpoint
 
-    args = parse_args()
     with exit_on_user_error("tools/model_converters/fvit.py"):
         from densevlm_mm.models.detectors.fvit_checkpoints import convert_fvit
 

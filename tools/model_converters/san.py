@@ -84,9 +84,10 @@ def convert(
 
 def main() -> None:
     """Convert, and say what was written."""
+    args = parse_args()
+
     from densevlm_mm.apis import exit_on_user_error
 
-    args = parse_args()
     with exit_on_user_error("tools/model_converters/san.py"):
         blocks = convert(args.checkpoint, args.out, args.model, args.text_from, args.encoder_blocks)
     print(f"wrote {args.out}: image encoder of {blocks} blocks, the others in the recognition head")

@@ -36,9 +36,6 @@ def run_in_order(log: Path, *commands: list[str]) -> None:
 
 def main() -> None:
     """Make the world and both CLIPs."""
-    from densevlm_mm.tiny_scenes import generate_tiny_scenes
-    from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out_dir", type=Path)
     parser.add_argument(
@@ -47,6 +44,10 @@ def main() -> None:
     parser.add_argument("--student-seed", type=int, default=0)
     parser.add_argument("--teacher-seed", type=int, default=0)
     args = parser.parse_args()
+
+    from densevlm_mm.tiny_scenes import generate_tiny_scenes
+    from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
+
     out, data = args.out_dir.resolve(), args.data.resolve()
     out.mkdir(parents=True, exist_ok=True)
     if not (data / "annotations" / "panoptic_val.json").is_file():

@@ -40,11 +40,12 @@ def write_merges(path: Path, merges: list[tuple[str, str]]) -> None:
 
 def main() -> None:
     """Write the file named on the command line."""
-    from densevlm_mm.tiny_scenes.captions import caption_words
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the .txt.gz to write")
     out = parser.parse_args().out
+
+    from densevlm_mm.tiny_scenes.captions import caption_words
+
     merges = learn_merges(caption_words())
     write_merges(out, merges)
     print(f"{len(merges)} merges, vocab_size {NUM_BYTE_TOKENS + len(merges) + NUM_SPECIAL_TOKENS}")
