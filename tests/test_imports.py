@@ -121,7 +121,9 @@ def test_the_names_that_people_need_are_there_and_listed() -> None:
 def test_help_of_the_tools_imports_no_torch() -> None:
     code = """
 import runpy, sys
+from pathlib import Path
 for tool in sys.argv[1:]:
+    sys.path[0] = str(Path(tool).parent)  # as for a script
     sys.argv = [tool, "--help"]
     try:
         runpy.run_path(tool, run_name="__main__")

@@ -35,6 +35,7 @@ def main() -> None:
     from densevlm_mm.apis import (
         build_runner,
         check_inputs,
+        choose_work_dir,
         claim_work_dir,
         count_accumulation,
         enable_amp,
@@ -51,6 +52,8 @@ def main() -> None:
             enable_auto_scale_lr(cfg)
         count_accumulation(cfg)
         check_inputs(cfg, "train")
+        if args.work_dir is None:
+            choose_work_dir(cfg, args.resume)
         claim_work_dir(cfg, args.resume)
         build_runner(cfg, args.local_rank).train()
 

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
     from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
     from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
-    from densevlm_mm.apis.work_dir import claim_work_dir
+    from densevlm_mm.apis.work_dir import choose_work_dir, claim_work_dir
 
 __all__ = [
     "MissingInputsError",
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
+    "choose_work_dir",
     "claim_work_dir",
     "connect_processes",
     "count_accumulation",
@@ -42,6 +43,7 @@ __getattr__, __dir__ = lazy_exports(
         "add_experiment_arguments": "arguments",
         "build_runner": "command_line",
         "check_inputs": "preflight",
+        "choose_work_dir": "work_dir",
         "claim_work_dir": "work_dir",
         "connect_processes": "command_line",
         "count_accumulation": "experiment",
