@@ -11,7 +11,7 @@ from densevlm_mm.lazy_exports import lazy_exports  # noqa: E402
 
 if TYPE_CHECKING:
     from densevlm_mm.apis import load_experiment, use_vocabulary
-    from densevlm_mm.inference import OpenVocabularyInferencer, Prediction, SimilarityMaps
+    from densevlm_mm.inference import OpenVocabularyInferencer, Prediction
     from densevlm_mm.models.backbones import DenseVLMBackbone
     from densevlm_mm.models.encoders import DenseImageEncoder
     from densevlm_mm.models.losses import DecoupledAlignmentLoss
@@ -28,7 +28,6 @@ _HOMES = {
     "DenseVLMBackbone": "models.backbones",
     "OpenVocabularyInferencer": "inference",
     "Prediction": "inference",
-    "SimilarityMaps": "inference",
     "Vocabulary": "vocabulary",
     "build_class_embeddings": "models.text",
     "load_experiment": "apis",
@@ -42,7 +41,6 @@ __all__ = [
     "DenseVLMBackbone",
     "OpenVocabularyInferencer",
     "Prediction",
-    "SimilarityMaps",
     "Vocabulary",
     "build_class_embeddings",
     "load_experiment",
