@@ -36,6 +36,7 @@ class BuildWithProjectFiles(build_py):
 
 ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 REPORT = ["doit>=0.37"]
+PICTURES = ["plotly>=6", "supervision>=0.25"]  # interactive confusion matrices; Prediction.to_supervision()
 
 setup(
     name="densevlm_mm",
@@ -55,6 +56,7 @@ setup(
         "onnx": ONNX,
         "report": REPORT,
         "loggers": ["mlflow>=3.0", "wandb>=0.18"],
+        "pictures": PICTURES,
         "dev": [
             *ONNX,
             *REPORT,
@@ -63,6 +65,7 @@ setup(
             "mlflow-skinny>=3.0",
             "mypy>=1.11",
             "pip>=23.1",
+            *PICTURES,
             "pre-commit>=3.7",
             "pytest>=8.2",
             "pytest-xdist>=3.6",

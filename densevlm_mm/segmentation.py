@@ -17,7 +17,7 @@ from densevlm_mm.evaluation.ov_iou_metric import OpenVocabularyIoUMetric
 from densevlm_mm.models.decode_heads import CATSegHead, MaskPooledRecognition, OpenVocabularySANHead
 from densevlm_mm.models.losses.pixel_binary_cross_entropy import PixelBinaryCrossEntropyLoss
 from densevlm_mm.models.mean_score_tta import MeanScoreTTAModel
-from densevlm_mm.models.segmentors import CATSeg, OpenVocabularySAN, SANTextClassifier, TowerTaps
+from densevlm_mm.models.segmentors import CATSeg, OpenVocabularySAN, SANTextClassifier, TowerTaps, ZeroShotSegmentor
 from densevlm_mm.tiny_scenes.seg_dataset import TinyScenesSegDataset
 from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
 
@@ -42,4 +42,5 @@ __all__ = [
     "SANTextClassifier",
     "TinyScenesSegDataset",
     "TowerTaps",
+    "ZeroShotSegmentor",
 ]

@@ -18,6 +18,7 @@ LAYERS = (
     (
         "assets",
         "files",
+        "lazy_exports",
         "main_process",
         "optional_packages",
         "output_names",
@@ -36,6 +37,7 @@ LAYERS = (
     ("engine", "evaluation"),
     ("detection", "segmentation"),  # lists of what a config's custom_imports registers
     ("apis",),
+    ("inference",),
     ("analysis",),
     ("cli",),
 )
@@ -96,14 +98,45 @@ def test_no_circle_between_packages(depth):
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-def test_pretraining_imports_neither_mmdet_nor_mmseg_and_the_package_not_even_open_clip():
+def test_pretraining_imports_neither_mmdet_nor_mmseg_and_the_package_not_even_torch():
     code = """
 import sys
 import densevlm_mm
-heavy = {"mmdet", "mmseg", "open_clip", "timm", "lvis", "cv2.data", "mmcv.ops"} & set(sys.modules)
+heavy = {"torch", "mmdet", "mmseg", "open_clip", "timm", "lvis", "cv2.data", "mmcv.ops"} & set(sys.modules)
 assert not heavy, heavy
+import densevlm_mm.checkpoint_files  # whose torch is the first
 import densevlm_mm.datasets, densevlm_mm.engine, densevlm_mm.evaluation, densevlm_mm.models, densevlm_mm.apis
 heavy = {"mmdet", "mmseg", "lvis"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_the_names_that_people_need_are_there_and_listed() -> None:
+    assert len(densevlm_mm.__all__) == 10
+    for name in densevlm_mm.__all__:
+        assert getattr(densevlm_mm, name).__name__ == name
+    assert set(densevlm_mm.__all__) == set(densevlm_mm._HOMES) <= set(dir(densevlm_mm))
+    with pytest.raises(AttributeError, match="has no attribute 'DenseVLM'"):
+        _ = densevlm_mm.DenseVLM
+
+
+def test_help_of_the_tools_imports_no_torch() -> None:
+    code = """
+import runpy, sys
+from pathlib import Path
+for tool in sys.argv[1:]:
+    sys.path[0] = str(Path(tool).parent)  # as for a script
+    sys.argv = [tool, "--help"]
+    try:
+        runpy.run_path(tool, run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, tool
+    assert "torch" not in sys.modules, tool
+"""
+    tools = ROOT.parent / "tools"
+    folders = ("", "analysis_tools", "dataset_converters", "model_converters")
+    paths = [str(path) for folder in folders for path in sorted((tools / folder).glob("*.py"))]
+    paths.remove(str(tools / "reproduce_tiny.py"))  # its parser names the experiments, whose plan needs the tiny CLIPs
+    assert len(paths) > 15
+    subprocess.run([sys.executable, "-c", code, *paths], check=True, stdout=subprocess.DEVNULL)

@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-from report.before_after import stack_before_after
 from report.commands import CommandError, RunningCommand
 from report.experiments import COLUMNS
 from report.plan import QUICK_OPTIONS, QUICK_WORLD, STUDENT_ASSET, TEACHER_ASSET
@@ -69,6 +68,9 @@ def table(results: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     """Generate the world, train, evaluate, report."""
     args = parse_args()
+
+    from report.before_after import stack_before_after  # imports torch
+
     began = time.time()
     data = args.out / "quick_world" if args.quick else DATA
     student, teacher = STUDENT_ASSET, TEACHER_ASSET

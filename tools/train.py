@@ -8,21 +8,8 @@ Examples:
 
 import argparse
 
-from densevlm_mm.apis import (
-    TRACKERS,
-    add_experiment_arguments,
-    build_runner,
-    check_inputs,
-    choose_work_dir,
-    claim_work_dir,
-    count_accumulation,
-    disable_validation,
-    enable_amp,
-    enable_auto_scale_lr,
-    enable_trackers,
-    exit_on_user_error,
-    load_experiment,
-)
+from densevlm_mm.apis.arguments import add_experiment_arguments
+from densevlm_mm.apis.trackers import TRACKERS
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,6 +41,21 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Load the experiment, check what it needs, train."""
     args = parse_args()
+
+    from densevlm_mm.apis import (
+        build_runner,
+        check_inputs,
+        choose_work_dir,
+        claim_work_dir,
+        count_accumulation,
+        disable_validation,
+        enable_amp,
+        enable_auto_scale_lr,
+        enable_trackers,
+        exit_on_user_error,
+        load_experiment,
+    )
+
     with exit_on_user_error("tools/train.py"):
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)
         if args.amp:

@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 from torch.nn import functional
 
 from densevlm_mm.analysis.images import CanvasImage
 from densevlm_mm.analysis.models import AnalysisModel
-from densevlm_mm.analysis.style import HEAT, axes_in_inches, picture
+from densevlm_mm.analysis.style import axes_in_inches, picture
+from densevlm_mm.visualization.heat import HEAT, overlay_heat
 
 
 def similarity_maps(
@@ -61,7 +64,7 @@ def plot_similarity_maps(
     scale: str = "shared",
     value: str = "cosine",
 ) -> None:
-    """Draw a row a text: the image, then the heat map of every checkpoint.
+    """Draw a row a text: the image, then the heat map of every checkpoint over it.
 
     Args:
         image: The image.
@@ -95,13 +98,14 @@ def plot_similarity_maps(
             tiles[0].imshow(image.rgb, interpolation="bilinear")
             tiles[0].set_ylabel(_wrapped(text, tile_height), fontsize=10, weight="bold", labelpad=6)
             for tile, (name, values) in zip(tiles[1:], heat.items(), strict=True):
-                drawn = _draw_heat(tile, values[row], shared if scale == "shared" else ranges[name], scale == "each")
+                limits = shared if scale == "shared" else ranges[name]
+                drawn = _draw_heat(tile, image.rgb, values[row], limits, scale == "each")
             for tile, name in zip(tiles, ["image", *heat], strict=True):
                 _bare(tile)
                 if row == 0:
                     tile.set_title(_wrapped(name, tile_width), fontsize=10, pad=6)
             bar = axes_in_inches(figure, columns * (tile_width + gap), top, 0.12, tile_height)
-            figure.colorbar(drawn, cax=bar)
+            figure.colorbar(drawn, cax=bar, ticks=MaxNLocator(max(2, int(2.5 * tile_height))))
             bar.tick_params(labelsize=8)
             bar.set_ylabel(value, fontsize=8.5)
             if scale == "each":
@@ -111,14 +115,17 @@ def plot_similarity_maps(
                 highest.set_verticalalignment("top")
 
 
-def _draw_heat(axes: Axes, values: np.ndarray, limits: tuple[float, float], with_limits: bool) -> AxesImage:
-    low, high = limits
+def _draw_heat(
+    axes: Axes, image: np.ndarray, values: np.ndarray, limits: tuple[float, float], with_limits: bool
+) -> ScalarMappable:
+    low, high = limits[0], max(limits[1], limits[0] + 1e-6)
     if with_limits:
-        text = f"{low:.2f} to {high:.2f}"
+        text = f"{limits[0]:.2f} to {limits[1]:.2f}"
         outline = [patheffects.withStroke(linewidth=2, foreground="black")]
         style: dict[str, Any] = dict(color="white", fontsize=8, ha="right", va="bottom", path_effects=outline)
         axes.annotate(text, (1, 0), (-4, 4), "axes fraction", "offset points", **style)
-    return axes.imshow(values, cmap=HEAT, vmin=low, vmax=max(high, low + 1e-6))
+    axes.imshow(overlay_heat(image, values, low, high))
+    return ScalarMappable(Normalize(low, high), HEAT)
 
 
 def _bare(axes: Axes) -> None:

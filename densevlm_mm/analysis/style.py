@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from densevlm_mm.visualization import distinct_colours
 from densevlm_mm.visualization.fonts import FAMILY, PLAIN_TEXT, drawable, use_fonts
 from densevlm_mm.vocabulary.class_matching import synonyms_of
 
@@ -22,8 +22,8 @@ YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 SERIES = ("#9A9A9A", BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, YELLOW)
 THING, STUFF = BLUE, VERMILION
 EMPTY = "#E4E4E4"  # no data
-HEAT = "viridis"  # perceptually uniform, and monotonic in grey
-MATRIX = "magma_r"  # the same, from near-white to black: small values show on an empty background
+# Perceptually uniform, monotonic in grey, from near-white to black: small values show on an empty background.
+MATRIX = "magma_r"
 
 DPI = 150
 _RC: dict[Any, Any] = {
@@ -89,10 +89,8 @@ def series_colours(count: int) -> list[str]:
 
 
 def text_colour(background: tuple[float, float, float] | str) -> str:
-    """Black or white, whichever reads better on a colour (relative luminance of WCAG 2)."""
-    rgb = np.asarray(to_rgb(background), dtype=float)
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return "black" if linear @ (0.2126, 0.7152, 0.0722) > 0.179 else "white"
+    """Black or white, whichever reads better on a colour."""
+    return distinct_colours.text_colour([255 * value for value in to_rgb(background)])
 
 
 def short_name(name: str, limit: int = 28) -> str:

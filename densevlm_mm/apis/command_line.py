@@ -1,37 +1,21 @@
 """What the command lines of the tools share."""
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.config import Config
+from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from densevlm_mm.apis.config_options import ConfigOptions
 from densevlm_mm.apis.map_strides import check_map_strides
 from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
 from densevlm_mm.engine.hooks.normalization_check import NormalizationCheckHook
 from densevlm_mm.engine.unwrap import unwrap_model
-
-
-def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of every tool that runs an experiment: ``--work-dir --cfg-options --launcher``."""
-    parser.add_argument("--work-dir", help="folder for logs and results; default: work_dirs/<name of the config>")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=ConfigOptions,
-        metavar="KEY=VALUE",
-        help="override config values, e.g. train_dataloader.batch_size=8 model.loss.threshold=0.5",
-    )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
-    # torch.distributed.launch passes it; torchrun sets the environment variable.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 @contextmanager
@@ -55,6 +39,19 @@ def exit_on_user_error(tool: str) -> Iterator[None]:
         if message is None:
             raise
         sys.exit(f"{tool}: {message}" + (f"\n(the traceback is in {log_file})" if log_file else ""))
+
+
+def connect_processes(launcher: str, local_rank: int = 0) -> None:
+    """Let the processes that a launcher started know each other, where no runner does it.
+
+    Args:
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        local_rank: As :func:`build_runner`.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    init_cpu_process_group(launcher)
+    if launcher != "none" and not is_distributed():
+        init_dist(launcher)
 
 
 def build_runner(cfg: Config, local_rank: int = 0) -> Runner:

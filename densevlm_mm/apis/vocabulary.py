@@ -9,9 +9,10 @@ from densevlm_mm.apis.components import component_class
 from densevlm_mm.models.open_vocabulary import OpenVocabularyModel
 from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.entries import check_list_of_names
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 
-def use_vocabulary(cfg: Config, vocabulary: str | Sequence[str]) -> None:
+def use_vocabulary(cfg: Config, vocabulary: VocabularySource) -> None:
     """Let an open-vocabulary detector or segmentor predict other classes.
 
     How a model does it is its own affair, see :class:`~densevlm_mm.models.open_vocabulary.OpenVocabularyModel`.

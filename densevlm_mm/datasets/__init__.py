@@ -3,7 +3,6 @@
 from densevlm_mm.datasets import transforms
 from densevlm_mm.datasets.collate import skip_none_collate
 from densevlm_mm.datasets.panoptic_regions import PanopticRegionDataset
-from densevlm_mm.datasets.prediction_images import PredictionImageDataset
 from densevlm_mm.datasets.region_proposals import RegionProposalDataset
 from densevlm_mm.datasets.samplers import ResumableSampler, SampleIndex, ShardSampler
 from densevlm_mm.datasets.seeded import SeededDataset
@@ -13,7 +12,6 @@ from densevlm_mm.structures import RegionDataSample
 
 __all__ = [
     "PanopticRegionDataset",
-    "PredictionImageDataset",
     "RegionDataSample",
     "RegionProposalDataset",
     "ResumableSampler",

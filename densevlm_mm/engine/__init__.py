@@ -2,8 +2,7 @@
 
 from densevlm_mm.compat.monotonic_timer import use_monotonic_clock
 from densevlm_mm.engine import hooks, loops, optim_wrappers
-from densevlm_mm.engine.quiet_runner import QuietRunner
 
-__all__ = ["QuietRunner", "hooks", "loops", "optim_wrappers"]
+__all__ = ["hooks", "loops", "optim_wrappers"]
 
 use_monotonic_clock()

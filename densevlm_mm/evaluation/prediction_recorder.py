@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ class PredictionRecorder(BaseMetric):
 
     Every image's record is on its way to the disk before the next image: ``predictions.jsonl``, a record a line, and
     ``predictions.<n>.jsonl`` of the n-th process. A run that is killed leaves these; one that ends well makes the two
-    JSON files of them. Each image has a line on the console of a ``QuietRunner``.
+    JSON files of them. Each image has a line on a :func:`~densevlm_mm.engine.quiet_console.quiet_console`.
 
     Args:
         out_dir: Folder of the results; those of an earlier run are replaced.
@@ -188,19 +189,34 @@ class PredictionRecorder(BaseMetric):
         print_log("\n".join([summary, *lines]), "current", logging.WARNING)
 
 
+def instances_summary(names: Sequence[str], scores: Sequence[float], limit: int = _SHOWN) -> str:
+    """Names of detections on one line, the best ones first, with how often they are there."""
+    best: dict[str, float] = {}
+    counts = Counter(names)
+    for name, score in zip(names, scores, strict=True):
+        best[name] = max(best.get(name, -math.inf), score)
+    ordered = sorted(best.items(), key=lambda item: -item[1])
+    words = [f"{n} {score:.2f}" + (f" (x{counts[n]})" if counts[n] > 1 else "") for n, score in ordered]
+    return _first_words(words, limit)
+
+
+def shares_summary(names: Sequence[str], shares: Sequence[float], limit: int = _SHOWN) -> str:
+    """Names of segments on one line with their shares of the image, in the order given."""
+    return _first_words([f"{name} {100 * share:.0f}%" for name, share in zip(names, shares, strict=True)], limit)
+
+
+def _first_words(words: Sequence[str], limit: int) -> str:
+    more = [f"+{len(words) - limit} more"] if len(words) > limit else []
+    return ", ".join([*words[:limit], *more]) or "nothing"
+
+
 def _summary(record: dict[str, Any]) -> str:
-    """The names of an image on one line, the best ones first."""
+    """The names of an image on one line."""
     if "detections" in record:
-        best: dict[str, float] = {}
-        counts: Counter[str] = Counter()
-        for entry in record["detections"]:
-            counts[entry["name"]] += 1
-            best[entry["name"]] = max(best.get(entry["name"], 0.0), entry["score"])
-        ordered = sorted(best.items(), key=lambda item: -item[1])
-        words = [f"{n} {score:.2f}" + (f" (x{counts[n]})" if counts[n] > 1 else "") for n, score in ordered]
-    else:
-        words = [f"{entry['name']} {100 * entry['share']:.0f}%" for entry in record.get("segments", ())]
-    return ", ".join(words[:_SHOWN] + ([f"+{len(words) - _SHOWN} more"] if len(words) > _SHOWN else [])) or "nothing"
+        entries = record["detections"]
+        return instances_summary([entry["name"] for entry in entries], [entry["score"] for entry in entries])
+    entries = record.get("segments", ())
+    return shares_summary([entry["name"] for entry in entries], [entry["share"] for entry in entries])
 
 
 def _located(record: dict[str, Any]) -> str:

@@ -25,7 +25,8 @@ class OpenVocabularyModel(Protocol):
     :meth:`predicted_classes`. A model that is tested on other classes than it was trained on has two vocabularies.
 
     **How a user's names replace them.** By the config, before the model is built: :meth:`use_vocabulary` puts a
-    vocabulary into it. No weight changes; class embeddings are no part of a checkpoint.
+    vocabulary into it; or in the built model, for predictions: :meth:`set_vocabulary`. No weight changes; class
+    embeddings are no part of a checkpoint.
 
     **What a segmentor predicts.** Data samples at the size of the original image with
 
@@ -61,6 +62,16 @@ class OpenVocabularyModel(Protocol):
 
         Raises:
             ValueError: If the config names a file of class embeddings, of which no others can be made.
+        """
+
+    def set_vocabulary(self, vocabulary: VocabularySource) -> None:
+        """Predict over another vocabulary from now on.
+
+        Args:
+            vocabulary: Packaged vocabulary, file or list of names.
+
+        Raises:
+            ValueError: If the model was built with a file of class embeddings, of which no others can be made.
         """
 
 

@@ -1,5 +1,6 @@
 """Colours that are told apart by readers with and without colour blindness."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import cv2
@@ -80,3 +81,14 @@ def assign_colours(preferences: list[int], pool: int = 24) -> np.ndarray:
         free[index] = False
         chosen.append(index)
     return distinct_colours(total)[chosen]
+
+
+def text_colour(background: Sequence[float]) -> str:
+    """Black or white, whichever reads better on a colour (relative luminance of WCAG 2).
+
+    Args:
+        background: RGB, 0 to 255.
+    """
+    rgb = np.asarray(background, dtype=float) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return "black" if linear @ (0.2126, 0.7152, 0.0722) > 0.179 else "white"

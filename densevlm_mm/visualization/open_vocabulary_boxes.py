@@ -3,11 +3,9 @@
 Not imported by ``densevlm_mm.visualization``, since pretraining needs no mmdet.
 """
 
-import warnings
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
@@ -16,11 +14,8 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
 from densevlm_mm.models.open_vocabulary import instance_names
-from densevlm_mm.visualization.fonts import PLAIN_TEXT, drawable, font_families, label_text
-
-# Okabe and Ito's blue and vermilion, which colour-blind people tell apart too.
-BASE_COLOUR = (0, 114, 178)
-NOVEL_COLOUR = (213, 94, 0)
+from densevlm_mm.visualization.detected_regions import detected_regions
+from densevlm_mm.visualization.named_regions import MAX_LABELS, draw_named_regions
 
 
 @VISUALIZERS.register_module()
@@ -33,14 +28,15 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
     Args:
         name: Name of the instance.
         min_size: Longer side of a picture in pixels, at least.
+        max_labels: Most names on a picture, the others are counted.
         **options: Those of mmdet's ``DetLocalVisualizer``.
     """
 
     def __init__(  # `name` stands here because mmengine looks for it
-        self, name: str = "visualizer", min_size: int = 640, line_width: float = 2, alpha: float = 0.9, **options: Any
+        self, name: str = "visualizer", min_size: int = 640, max_labels: int = MAX_LABELS, **options: Any
     ) -> None:
-        super().__init__(name, line_width=line_width, alpha=alpha, **options)
-        self.min_size = min_size
+        super().__init__(name, **options)
+        self.min_size, self.max_labels = min_size, max_labels
 
     def add_datasample(
         self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None, *args: Any, **options: Any
@@ -70,27 +66,15 @@ class OpenVocabularyDetVisualizer(DetLocalVisualizer):
         if not len(instances):
             return image
         names, is_novel = instance_names(instances, dict(self.dataset_meta or {}, classes=classes))
-        palette = [BASE_COLOUR] * (int(instances.labels.max()) + 1)
-        for label, novel in zip(instances.labels.tolist(), is_novel, strict=True):
-            if novel:
-                palette[label] = NOVEL_COLOUR
-        instances = instances.clone()
-        texts = map(label_text, names, instances.labels.tolist())
-        instances.label_names = [
-            f"{text} (novel)" if novel else text for text, novel in zip(texts, is_novel, strict=True)
-        ]
-        with warnings.catch_warnings():  # which mmengine has for every box that ends at the image's border
-            warnings.filterwarnings("ignore", message=".* is out of bounds")
-            return super()._draw_instances(image, instances, classes, palette)
-
-    def draw_texts(
-        self, texts: str | list[str], positions: Any, font_sizes: int, **options: Any
-    ) -> "OpenVocabularyDetVisualizer":
-        """Write names of boxes, as text and in fonts that have their letters; mmdet's are too small on small boxes."""
-        drawn = [drawable(text) for text in ([texts] if isinstance(texts, str) else texts)]
-        options["font_families"] = [font_families(text) for text in drawn]
-        with matplotlib.rc_context(PLAIN_TEXT):
-            return super().draw_texts(drawn, positions, font_sizes=max(font_sizes, 11), **options)
+        regions = detected_regions(
+            names,
+            instances.labels.tolist(),
+            np.asarray(instances.bboxes),
+            scores=np.asarray(instances.scores) if "scores" in instances else None,
+            masks=_bitmaps(instances.get("masks", None)),
+            is_novel=is_novel,
+        )
+        return draw_named_regions(image, regions, self.max_labels, min_size=0)
 
 
 def _enlarged(data_sample: DetDataSample, factor: int) -> DetDataSample:
@@ -109,3 +93,9 @@ def _enlarged_masks(masks: Any, factor: int) -> Any:
     if isinstance(masks, BitmapMasks | PolygonMasks):
         return masks.resize((masks.height * factor, masks.width * factor))
     return masks.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+
+
+def _bitmaps(masks: Any) -> np.ndarray | None:
+    if masks is None:
+        return None
+    return (masks.to_ndarray() if isinstance(masks, BitmapMasks | PolygonMasks) else np.asarray(masks)).astype(bool)

@@ -63,6 +63,11 @@ def split_metainfo(classes: Sequence[str], novel: Sequence[str], source: str) ->
     )
 
 
+def novel_names(novel_classes: str | Sequence[str]) -> Sequence[str]:
+    """Novel classes as a config says them: names, or the name of a packaged split."""
+    return load_split(novel_classes)["novel_classes"] if isinstance(novel_classes, str) else novel_classes
+
+
 def novel_mask(classes: Sequence[str], novel: Sequence[str], source: str) -> list[bool]:
     """Which of the classes are novel.
 

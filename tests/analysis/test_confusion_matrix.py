@@ -1,3 +1,7 @@
+import json
+import re
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,6 +12,7 @@ from densevlm_mm.analysis.confusion_matrix import (
     region_confusion,
     row_shares,
 )
+from densevlm_mm.analysis.confusion_page import write_confusion_page
 from densevlm_mm.evaluation.region_classification import class_mean_accuracy, label_ranks
 from densevlm_mm.vocabulary import Vocabulary
 
@@ -63,3 +68,22 @@ def test_odd_names_are_drawn_and_told_apart(tmp_path, assert_whole_picture) -> N
     vocabulary = Vocabulary("v", swapped, tuple((name,) for name in swapped), np.arange(8) < 6)
     plot_confusion(counts, vocabulary, tmp_path / "b.png", title="odd $names, 名字")
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_the_page_has_every_number_and_needs_no_network(make_scores, tmp_path) -> None:
+    scores = make_scores()
+    counts = region_confusion(scores)
+    write_confusion_page(counts, scores.vocabulary, tmp_path / "a.html", title="<b>some</b> title")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;some" in page
+    assert '<script src="http' not in page
+    figure = json.loads(re.search(r'Plotly\.newPlot\(\s*"[^"]+",\s*(\[.*?\]),\s*\{"template"', page, re.DOTALL)[1])
+    order = np.argsort(~scores.vocabulary.thing_mask, kind="stable")
+    assert figure[0]["x"] == [scores.vocabulary.classes[label] for label in order]
+
+
+def test_a_page_without_plotly_says_what_to_install(make_scores, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    scores = make_scores()
+    with pytest.raises(ImportError, match="pip install plotly"):
+        write_confusion_page(region_confusion(scores), scores.vocabulary, tmp_path / "a.html")

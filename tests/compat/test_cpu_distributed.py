@@ -9,7 +9,7 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.device import get_device
 
-from densevlm_mm.compat import adapt_config_to_cpu, init_cpu_process_group
+from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu, init_cpu_process_group
 
 pytestmark = pytest.mark.skipif(get_device() != "cpu", reason="both functions do nothing where there is a GPU")
 
@@ -27,7 +27,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner
 
-from densevlm_mm.compat import adapt_config_to_cpu, init_cpu_process_group
+from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu, init_cpu_process_group
 
 
 @MODELS.register_module()

@@ -16,11 +16,11 @@ from densevlm_mm.models.open_vocabulary import (
     embedding_facts,
     instance_names,
 )
-from densevlm_mm.models.segmentors import CATSeg, OpenVocabularySAN
+from densevlm_mm.models.segmentors import CATSeg, OpenVocabularySAN, ZeroShotSegmentor
 from densevlm_mm.models.text import ClassEmbeddings
 
 
-@pytest.mark.parametrize("model", [FViT, CATSeg, OpenVocabularySAN])
+@pytest.mark.parametrize("model", [FViT, CATSeg, OpenVocabularySAN, ZeroShotSegmentor])
 def test_our_models_follow_the_protocol(model: type) -> None:
     assert issubclass(model, OpenVocabularyModel)
     assert not issubclass(torch.nn.Module, OpenVocabularyModel)

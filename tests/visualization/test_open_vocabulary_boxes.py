@@ -8,7 +8,10 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
-from densevlm_mm.visualization.open_vocabulary_boxes import BASE_COLOUR, NOVEL_COLOUR, OpenVocabularyDetVisualizer
+from densevlm_mm.visualization import open_vocabulary_boxes
+from densevlm_mm.visualization.detected_regions import BASE_COLOUR, NOVEL_COLOUR
+from densevlm_mm.visualization.named_regions import NamedRegion
+from densevlm_mm.visualization.open_vocabulary_boxes import OpenVocabularyDetVisualizer
 
 
 @pytest.fixture
@@ -16,6 +19,19 @@ def visualizer() -> OpenVocabularyDetVisualizer:
     visualizer = OpenVocabularyDetVisualizer(min_size=256)
     visualizer.dataset_meta = dict(classes=("car", "bus"), novel_classes=("bus",))
     return visualizer
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The labels that are drawn."""
+    texts: list[str] = []
+
+    def spy(image: np.ndarray, regions: list[NamedRegion], *_: object, **__: object) -> np.ndarray:
+        texts.extend(region.text for region in regions)
+        return image
+
+    monkeypatch.setattr(open_vocabulary_boxes, "draw_named_regions", spy)
+    return texts
 
 
 def sample(with_masks: bool = False) -> DetDataSample:
@@ -54,11 +70,9 @@ def test_small_images_are_enlarged_and_novel_boxes_have_their_own_colour(
         assert has_colour(predicted, BASE_COLOUR)
 
 
-def test_names_are_the_predictions_own_and_novel_ones_marked(visualizer, monkeypatch) -> None:
-    drawn: list[str] = []
-    monkeypatch.setattr(visualizer, "draw_texts", lambda text, *_, **__: drawn.append(text))
+def test_names_are_the_predictions_own_and_novel_ones_marked(visualizer, drawn) -> None:
     visualizer.add_datasample("x", np.zeros((300, 300, 3), np.uint8), sample())
-    assert [text.split(":")[0] for text in drawn] == ["bus (novel)", "zebra (novel)", "moped"]
+    assert drawn == ["bus (novel)", "zebra (novel) 0.90", "moped 0.80"]
 
 
 def test_image_without_annotations(visualizer, tmp_path: Path) -> None:
@@ -95,9 +109,7 @@ def test_names_are_text_in_whatever_script(visualizer: OpenVocabularyDetVisualiz
     assert len(set(pictures)) == len(ODD_NAMES)
 
 
-def test_novel_classes_are_known_in_every_spelling(visualizer: OpenVocabularyDetVisualizer, monkeypatch) -> None:
+def test_novel_classes_are_known_in_every_spelling(visualizer: OpenVocabularyDetVisualizer, drawn: list[str]) -> None:
     visualizer.dataset_meta = dict(classes=("car", "School_Bus"), novel_classes=("school bus",))
-    drawn: list[str] = []
-    monkeypatch.setattr(visualizer, "draw_texts", lambda text, *_, **__: drawn.append(text))
     visualizer.add_datasample("x", np.zeros((300, 300, 3), np.uint8), sample())
     assert drawn[0] == "School_Bus (novel)"

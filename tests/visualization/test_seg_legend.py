@@ -11,9 +11,10 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 
 import densevlm_mm.segmentation  # noqa: F401
-from densevlm_mm.visualization import legend_panel, seg_legend
+from densevlm_mm.visualization import legend_panel, seg_legend, segments
 from densevlm_mm.visualization.distinct_colours import distinct_colours
-from densevlm_mm.visualization.seg_legend import LabelledMap, draw_segmentation
+from densevlm_mm.visualization.seg_legend import LegendSegVisualizer
+from densevlm_mm.visualization.segments import LabelledMap, draw_segmentation
 
 IMAGE = np.full((64, 64, 3), 100, dtype=np.uint8)
 
@@ -23,11 +24,11 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> list[legend_panel.LegendEntry]:
     """The entries of the legend that is drawn."""
     entries: list[legend_panel.LegendEntry] = []
 
-    def spy(new: Any, titles: Any, height: int) -> np.ndarray:
+    def spy(new: Any, titles: Any, height: int, scale: float) -> np.ndarray:
         entries[:] = new
-        return legend_panel.draw_legend(new, titles, height)
+        return legend_panel.draw_legend(new, titles, height, scale)
 
-    monkeypatch.setattr(seg_legend, "draw_legend", spy)
+    monkeypatch.setattr(segments, "draw_legend", spy)
     return entries
 
 
@@ -82,7 +83,7 @@ def sample(**fields: Any) -> SegDataSample:
     return SegDataSample(**{key: PixelData(data=torch.from_numpy(value)[None]) for key, value in fields.items()})
 
 
-def visualizer(tmp_path: Path) -> seg_legend.LegendSegVisualizer:
+def visualizer(tmp_path: Path) -> LegendSegVisualizer:
     init_default_scope("mmseg")
     backends = [dict(type="LocalVisBackend")]
     cfg = dict(type="LegendSegVisualizer", name=str(tmp_path), vis_backends=backends, save_dir=str(tmp_path))

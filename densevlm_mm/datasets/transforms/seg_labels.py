@@ -31,6 +31,12 @@ class LoadSegLabels(LoadAnnotations):
     def __init__(self, backend_args: dict | None = None) -> None:
         super().__init__(backend_args=backend_args)
 
+    def transform(self, results: dict) -> dict:
+        """Load the label map of a data set's sample; an image alone, as ``mmseg.apis`` gives it, has none."""
+        if "seg_map_path" not in results and "seg_fields" not in results:
+            return results
+        return super().transform(results)
+
     def _load_seg_map(self, results: dict) -> None:
         path = results["seg_map_path"]
         labels = decode_label_map(read_file(path, self.backend_args), path)

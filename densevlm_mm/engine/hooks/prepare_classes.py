@@ -1,7 +1,10 @@
 """Text of classes before the first step."""
 
+from typing import Any
+
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from densevlm_mm.registry import HOOKS
 
@@ -21,20 +24,22 @@ class PrepareClassesHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the training classes, and the test classes if the training validates."""
-        self._prepare(runner, training=True)
+        prepare_classes(runner.model, training=True)
         if runner.val_loop is not None:
-            self._prepare(runner, training=False)
+            prepare_classes(runner.model, training=False)
 
     def before_val(self, runner: Runner) -> None:
         """Prepare the test classes."""
-        self._prepare(runner, training=False)
+        prepare_classes(runner.model, training=False)
 
     def before_test(self, runner: Runner) -> None:
         """Prepare the test classes."""
-        self._prepare(runner, training=False)
+        prepare_classes(runner.model, training=False)
 
-    @staticmethod
-    def _prepare(runner: Runner, training: bool) -> None:
-        for module in runner.model.modules():
-            if hasattr(module, "prepare_classes"):
-                module.prepare_classes(training)
+
+def prepare_classes(model: nn.Module, training: bool) -> None:
+    """Let every part of a model that has classes get their text; of several processes all have to call it."""
+    for module in model.modules():
+        prepare: Any = getattr(module, "prepare_classes", None)
+        if prepare is not None:
+            prepare(training)

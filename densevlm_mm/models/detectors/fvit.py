@@ -10,7 +10,7 @@ from torch import Tensor
 
 from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_facts, embedding_options
 from densevlm_mm.vocabulary import Vocabulary
-from densevlm_mm.vocabulary.splits import load_split, untrained_classes
+from densevlm_mm.vocabulary.splits import novel_names, untrained_classes
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, D embedding size; h, w the grid of patches.
@@ -60,13 +60,15 @@ class FViT(TwoStageDetector):
         """
         head = cfg.roi_head.bbox_head
         options = embedding_options(head.get("class_embeddings"), "model.roi_head.bbox_head.class_embeddings")
-        novel = head.get("novel_classes", ())
-        if isinstance(novel, str):
-            novel = load_split(novel)["novel_classes"]
         wanted = Vocabulary.load(vocabulary)
+        novel = novel_names(head.get("novel_classes", ()))
         head.novel_classes = untrained_classes(wanted, Vocabulary.load(options.vocabulary), novel)
         head.num_classes = len(wanted)
         options.vocabulary = vocabulary
+
+    def set_vocabulary(self, vocabulary: VocabularySource) -> None:
+        """Detect other classes from now on, see :class:`OpenVocabularyModel` and :meth:`use_vocabulary`."""
+        self.roi_head.bbox_head.set_vocabulary(vocabulary)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the pyramid.

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import BaseSegmentor
@@ -14,13 +13,13 @@ from torch import Tensor
 
 from densevlm_mm.models.open_vocabulary import check_finite_scores
 from densevlm_mm.models.segmentors.prompted_classes import PromptedClasses
+from densevlm_mm.models.segmentors.score_maps import choose_classes, resize_maps
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, T classes, P prompts, D embedding size; h x w the grid of patches.
 
 _WHOLE = {"mode": "whole", "keep_scores": True}
 _SLIDE = {"mode": "slide", "size": 640, "crop_size": 384, "stride": 256, "keep_scores": True}
-_CLASSES_AT_ONCE = 64  # of the scores that are enlarged to the original size
 
 
 @MODELS.register_module()
@@ -51,6 +50,7 @@ class CATSeg(BaseSegmentor):
         init_cfg: as in mmengine.
         class_embeddings: former name of ``vocabulary``; must be None.
         test_class_embeddings: former name of ``test_vocabulary``; must be None.
+        pretrained: must be None, as ``mmseg.apis.init_model`` sets it.
 
     Raises:
         FileNotFoundError: if a vocabulary file does not exist.
@@ -75,9 +75,12 @@ class CATSeg(BaseSegmentor):
         init_cfg: dict | list | None = None,
         class_embeddings: None = None,
         test_class_embeddings: None = None,
+        pretrained: None = None,
     ) -> None:
         # What can be wrong about the options, before the long part.
         _check_former_names(class_embeddings, test_class_embeddings)
+        if pretrained is not None:
+            raise ValueError(f"the weights come from image_encoder.checkpoint, not from pretrained={pretrained!r}")
         if vocabulary is None:
             raise ValueError("CATSeg needs a vocabulary to train on, for example vocabulary='coco_stuff_171'")
         prompting = (templates, synonyms)
@@ -114,7 +117,7 @@ class CATSeg(BaseSegmentor):
         self._tested = tested
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
-    def set_test_vocabulary(self, vocabulary: VocabularySource) -> None:
+    def set_vocabulary(self, vocabulary: VocabularySource) -> None:
         """Predict over other classes from now on; see ``test_vocabulary``."""
         self.test_classes = PromptedClasses.from_vocabulary(vocabulary, *self._prompting)
         self._tested = vocabulary
@@ -161,7 +164,7 @@ class CATSeg(BaseSegmentor):
             Two intermediate maps (B, V, h, w), and the dense map (B, D, h, w), not normalised.
         """
         return self.image_encoder.features_and_dense(
-            _resize(inputs, self.input_size), self.guidance_indices, normalize=False
+            resize_maps(inputs, self.input_size), self.guidance_indices, normalize=False
         )
 
     def encode_decode(self, inputs: Tensor, text: Tensor) -> Tensor:  # type: ignore[override]
@@ -223,7 +226,7 @@ class CATSeg(BaseSegmentor):
     def _slide(self, inputs: Tensor, text: Tensor) -> Tensor:
         """Average overlapping crops of the squashed images, then them and the view of the whole."""
         size, crop = self.test_cfg["size"], self.test_cfg["crop_size"]
-        squashed = _resize(inputs, (size, size))
+        squashed = resize_maps(inputs, (size, size))
         scores = inputs.new_zeros(len(inputs), len(text), size, size, dtype=torch.float32)
         counts = scores.new_zeros(size, size)
         # One crop at a time: with hundreds of classes a crop's scores are the largest thing in memory.
@@ -231,11 +234,11 @@ class CATSeg(BaseSegmentor):
             scores[..., rows, columns] += self._view_scores(squashed[..., rows, columns], text, crop)
             counts[rows, columns] += 1
         scores /= counts
-        whole = self._view_scores(_resize(inputs, (crop, crop)), text, crop)
-        return scores.add_(_resize(whole, (size, size))).div_(2)
+        whole = self._view_scores(resize_maps(inputs, (crop, crop)), text, crop)
+        return scores.add_(resize_maps(whole, (size, size))).div_(2)
 
     def _view_scores(self, view: Tensor, text: Tensor, size: int) -> Tensor:
-        return _resize(self.encode_decode(view, text).float(), (size, size)).sigmoid()
+        return resize_maps(self.encode_decode(view, text).float(), (size, size)).sigmoid()
 
     def _write_prediction(self, sample: SegDataSample, scores_THW: Tensor) -> None:
         check_finite_scores(scores_THW, sample.get("img_path", None))
@@ -243,19 +246,10 @@ class CATSeg(BaseSegmentor):
             axis = {"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]]
             scores_THW = scores_THW.flip(axis)
         size = tuple(sample.metainfo["ori_shape"][:2])
-        best = scores_THW.new_full((1, *size), -1.0)  # below every score
-        labels = torch.zeros_like(best, dtype=torch.long)
-        kept = []
-        for start in range(0, len(scores_THW), _CLASSES_AT_ONCE):
-            chunk = _resize(scores_THW[None, start : start + _CLASSES_AT_ONCE], size)[0]
-            values, indices = chunk.max(dim=0, keepdim=True)
-            labels = torch.where(values > best, indices + start, labels)
-            best = torch.maximum(values, best)
-            if self.test_cfg["keep_scores"]:
-                kept.append(chunk)
+        labels, _, scores = choose_classes(scores_THW, size, self.test_cfg["keep_scores"])
         sample.set_data(dict(pred_sem_seg=PixelData(data=labels)))
-        if kept:
-            sample.set_data(dict(seg_logits=PixelData(data=torch.cat(kept))))
+        if scores is not None:
+            sample.set_data(dict(seg_logits=PixelData(data=scores)))
         sample.set_metainfo(dict(vocabulary_classes=self.test_classes.names, training_classes=self.classes.names))
 
 
@@ -293,9 +287,3 @@ def _checked_test_cfg(test_cfg: dict) -> dict[str, Any]:
 def _windows(size: int, crop: int, stride: int) -> Iterator[tuple[slice, slice]]:
     starts = [*range(0, size - crop, stride), size - crop]  # the last one ends at the border
     return ((slice(top, top + crop), slice(left, left + crop)) for top in starts for left in starts)
-
-
-def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

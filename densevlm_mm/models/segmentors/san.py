@@ -162,6 +162,12 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
         cfg.test_class_embeddings = ConfigDict({**options, **chosen, "vocabulary": vocabulary})
         cfg.test_class_embeddings.pop("file", None)
 
+    def set_vocabulary(self, vocabulary: VocabularySource) -> None:
+        """Predict over other classes from now on, see :class:`OpenVocabularyModel`."""
+        self.test_embeddings = self.test_embeddings.with_vocabulary(vocabulary)
+        self.text_encoder.set_test_classes(self.test_embeddings)
+        self.out_channels = len(self.test_embeddings)
+
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Compute the losses over the training vocabulary.
 

@@ -39,11 +39,7 @@ class SANTextClassifier(BaseModule):
         self._training_classes = class_embeddings
         self._test_classes = class_embeddings if test_class_embeddings is None else test_class_embeddings
         for classes in (self._training_classes, self._test_classes):
-            if len(classes) < 2:
-                raise ValueError(
-                    f"vocabulary {classes.name!r} has one class: a segmentation chooses among at least two; add the "
-                    "classes that surround it"
-                )
+            check_number_of_classes(classes)
         dimensions = self._training_classes.embed_dim, self._test_classes.embed_dim
         if dimensions[0] != dimensions[1]:
             raise ValueError(
@@ -53,6 +49,15 @@ class SANTextClassifier(BaseModule):
         self.logit_scale = logit_scale
         self.bg_embed = nn.Parameter(torch.empty(1, dimensions[0]))
         self.init_weights()
+
+    def set_test_classes(self, test_class_embeddings: LazyClassEmbeddings) -> None:
+        """Predict over other classes from now on.
+
+        Raises:
+            ValueError: If there are fewer than two.
+        """
+        check_number_of_classes(test_class_embeddings)
+        self._test_classes = test_class_embeddings
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,3 +95,16 @@ class SANTextClassifier(BaseModule):
 
     def _text(self, test: bool) -> Tensor:
         return (self._test_classes if test else self._training_classes).unit_text(self.bg_embed.device)
+
+
+def check_number_of_classes(classes: LazyClassEmbeddings) -> None:
+    """Refuse a vocabulary of one class.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if len(classes) < 2:
+        raise ValueError(
+            f"vocabulary {classes.name!r} has one class: a segmentation chooses among at least two; add the classes "
+            "that surround it"
+        )

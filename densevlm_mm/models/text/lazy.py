@@ -1,6 +1,7 @@
 """Class embeddings of a model, got when they are first used: `LazyClassEmbeddings`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from torch.nn.functional import normalize
 from densevlm_mm.models.clip import ModelName, resolve_architecture
 from densevlm_mm.models.text.class_embeddings import ClassEmbeddings, check_same_clip
 from densevlm_mm.models.text.request import ClassEmbeddingsRequest
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 EmbeddingsConfig = Mapping[str, Any] | str | Path | ClassEmbeddings
 
@@ -51,6 +54,25 @@ class LazyClassEmbeddings:
             self._request = ClassEmbeddingsRequest.from_config(cfg, model_name=model_name, checkpoint=checkpoint)
             if not self._request.needs_files:
                 _ = self._request.classes  # raises what is wrong with them
+
+    def with_vocabulary(self, vocabulary: VocabularySource) -> "LazyClassEmbeddings":
+        """Embeddings of other classes, for the same encoder, with the same prompts; the text tower stays in memory.
+
+        Args:
+            vocabulary: As `Vocabulary.load` takes it.
+
+        Raises:
+            FileNotFoundError: If a checkpoint does not exist.
+            ValueError: If these embeddings come from a file, or the vocabulary is none.
+        """
+        if self._request is None:
+            raise ValueError(f"class embeddings {self.name!r} were given ready; no others can be made of them")
+        other = object.__new__(LazyClassEmbeddings)
+        other._encoder, other._tensors, other._embeddings = self._encoder, {}, None
+        other._request = self._request.for_vocabulary(Vocabulary.load(vocabulary))
+        self._request = replace(self._request, tower=other._request.tower)
+        _ = other._request.classes  # raises what is wrong with them
+        return other
 
     def __deepcopy__(self, memo: dict) -> "LazyClassEmbeddings":
         return self

@@ -41,6 +41,7 @@ class ClassEmbeddingsRequest:
         checkpoint: Its weights, likewise.
         cache_dir: Folder of embeddings that are kept; None = see `cache_folder`.
         trust: Allow pickled checkpoints of any content, see `build_clip`.
+        tower: The text tower of ``model_name`` and ``checkpoint``, if it stays in memory for other requests.
 
     Raises:
         ValueError: If an option has no possible value, or what is needed is missing.
@@ -57,6 +58,7 @@ class ClassEmbeddingsRequest:
     checkpoint: str | Path | None = None
     cache_dir: str | Path | None = None
     trust: bool = False
+    tower: TextTower | None = None
 
     def __post_init__(self) -> None:
         if self.file is None and self.vocabulary is None:
@@ -98,7 +100,7 @@ class ClassEmbeddingsRequest:
             ValueError: If an option is unknown, impossible or missing.
         """
         options: dict[str, Any] = dict(cfg) if isinstance(cfg, Mapping) else {"file": cfg}
-        known = {field.name for field in fields(cls)} - {"trust"}
+        known = {field.name for field in fields(cls)} - {"trust", "tower"}
         if unknown := sorted(set(options) - known):
             raise ValueError(f"unknown class-embedding option(s) {unknown}; known: {sorted(known)}")
         for key, default in (("model_name", model_name), ("checkpoint", checkpoint), ("cache_dir", cache_dir)):
@@ -184,7 +186,7 @@ class ClassEmbeddingsRequest:
         asked = {key: getattr(self, key) or default for key, default in _PROMPT_OPTIONS.items()}
         prompts = class_prompts(vocabulary, asked["templates"], asked["synonyms"])
         assert isinstance(self.cache_dir, Path)
-        tower = TextTower(self.model_name, self.checkpoint, self.cache_dir, self.trust)
+        tower = self.tower or self._new_tower()
         if tower.is_random:  # nobody will meet those weights again
             return self._encode(vocabulary, tower, asked)
         kept = KeptEmbeddings(self.cache_dir)
@@ -207,6 +209,27 @@ class ClassEmbeddingsRequest:
             templates=get_template_set(asked["templates"]).name,
             synonyms=asked["synonyms"],
         )
+
+    def for_vocabulary(self, vocabulary: VocabularySource) -> "ClassEmbeddingsRequest":
+        """The same prompts of other classes, and a text tower that stays in memory once it has been loaded.
+
+        Args:
+            vocabulary: As `Vocabulary.load` takes it; ``extra_classes`` are appended to it too.
+
+        Raises:
+            ValueError: If it is not known which text tower encodes: there is only a file of embeddings.
+        """
+        if self.checkpoint is None:
+            raise ValueError(
+                f"class embeddings {str(self.file)!r} are a file, of which no others can be made; to predict other "
+                "classes give dict(vocabulary=..., model_name=..., checkpoint=...), with which embeddings can be built."
+            )
+        tower = self.tower or self._new_tower()
+        return replace(self, file=None, vocabulary=vocabulary, num_things=None, tower=tower)
+
+    def _new_tower(self) -> TextTower:
+        assert isinstance(self.cache_dir, Path)
+        return TextTower(self.model_name, self.checkpoint, self.cache_dir, self.trust)
 
     def _encode(self, vocabulary: Vocabulary, tower: TextTower, asked: dict[str, Any]) -> ClassEmbeddings:
         print_log(f"encoding {len(vocabulary)} classes of {vocabulary.name!r} with {tower.model_id}", logger="current")

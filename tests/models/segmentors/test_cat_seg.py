@@ -213,12 +213,12 @@ def test_slide_mode_averages_crops_and_the_view_of_the_whole(build_cat_seg, size
 
 
 def test_scores_can_be_left_out_and_labels_stay(build_cat_seg, monkeypatch) -> None:
-    from densevlm_mm.models.segmentors import cat_seg
+    from densevlm_mm.models.segmentors import score_maps
 
     x = images(1, 3, 20, 28)
     with torch.no_grad():
         (full,) = build_cat_seg().eval()(x, samples((33, 21)), mode="predict")
-        monkeypatch.setattr(cat_seg, "_CLASSES_AT_ONCE", 2)
+        monkeypatch.setattr(score_maps, "_CLASSES_AT_ONCE", 2)
         (lean,) = build_cat_seg(test_cfg=dict(mode="whole", keep_scores=False)).eval()(
             x, samples((33, 21)), mode="predict"
         )
@@ -267,7 +267,7 @@ def test_text_tower_runs_once_for_many_images_and_again_after_training(build_cat
 def test_test_vocabulary_can_be_changed_and_keeps_the_prompts(build_cat_seg) -> None:
     model = build_cat_seg(vocabulary=["cat", "sky"], templates=["{}"]).eval()
     assert model.test_classes.prompts == tuple((name,) for name in NAMES)
-    model.set_test_vocabulary(["dog", "cat"])
+    model.set_vocabulary(["dog", "cat"])
     assert model.test_classes.prompts == (("dog",), ("cat",))
     with torch.no_grad():
         (result,) = model(images(1, 3, 32, 32), mode="predict")

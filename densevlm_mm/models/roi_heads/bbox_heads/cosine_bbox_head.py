@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from densevlm_mm.models.clip import ModelName
 from densevlm_mm.models.layers import text_similarity
 from densevlm_mm.models.layers.multiclass_nms import multiclass_nms
+from densevlm_mm.models.open_vocabulary import embedding_options
 from densevlm_mm.models.text import ClassEmbeddings, EmbeddingsConfig, LazyClassEmbeddings
-from densevlm_mm.vocabulary.splits import load_split, novel_mask
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.splits import novel_mask, novel_names, untrained_classes
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # R regions, C classes, K = C + 1 columns (the last is the background), D channels.
 
@@ -57,6 +60,9 @@ class CosineBBoxHead(ConvFCBBoxHead):
         ...     class_embeddings='data/class_embeddings/ov_coco.safetensors', novel_classes='ov_coco_65')
     """
 
+    is_novel: Tensor
+    vlm_share: Tensor
+
     def __init__(
         self,
         class_embeddings: EmbeddingsConfig,
@@ -92,6 +98,7 @@ class CosineBBoxHead(ConvFCBBoxHead):
         # The branch's output is the embedding. A name must remain, for the inherited init_cfg.
         self.fc_cls = nn.Identity()
         self._classes = embeddings
+        self._configured, self._novel_classes, self._shares = class_embeddings, novel_classes, (alpha, beta)
         self.vlm_temperature = vlm_temperature
         self.register_buffer("is_novel", ~torch.tensor(is_base), persistent=False)
         self.register_buffer("vlm_share", torch.where(self.is_novel, beta, alpha).float(), persistent=False)
@@ -119,6 +126,23 @@ class CosineBBoxHead(ConvFCBBoxHead):
     def for_encoder(self, embed_dim: int, model_name: ModelName | None) -> None:
         """Say which encoder the classes are compared with; see :meth:`LazyClassEmbeddings.for_encoder`."""
         self._classes.for_encoder(embed_dim, model_name)
+
+    def set_vocabulary(self, vocabulary: VocabularySource) -> None:
+        """Detect other classes from now on; those that training saw, by name in any spelling, are base.
+
+        Args:
+            vocabulary: As `Vocabulary.load` takes it.
+
+        Raises:
+            ValueError: If the config names a file of class embeddings, or nobody can tell whether training saw a name.
+        """
+        trained = embedding_options(self._configured, "model.roi_head.bbox_head.class_embeddings").vocabulary
+        wanted = Vocabulary.load(vocabulary)
+        novel = untrained_classes(wanted, Vocabulary.load(trained), novel_names(self._novel_classes))
+        classes = self._classes.with_vocabulary(wanted)
+        is_novel = ~torch.tensor(_base_columns(classes, novel), device=self.is_novel.device)
+        self._classes, self.num_classes, self.is_novel = classes, len(wanted), is_novel
+        self.vlm_share = torch.where(is_novel, self._shares[1], self._shares[0]).float()
 
     def prepare_classes(self, training: bool) -> None:
         """Get the class embeddings, the same in training and tests; see :class:`PrepareClassesHook`.
@@ -219,7 +243,7 @@ def _check_columns(embeddings: LazyClassEmbeddings, num_classes: int) -> None:
 
 
 def _base_columns(embeddings: LazyClassEmbeddings, novel_classes: str | Sequence[str]) -> list[bool]:
-    novel = load_split(novel_classes)["novel_classes"] if isinstance(novel_classes, str) else novel_classes
+    novel = novel_names(novel_classes)
     is_novel = novel_mask(embeddings.classes[:-1], novel, f"novel_classes of class embeddings {embeddings.name!r}")
     return [*(not held_out for held_out in is_novel), True]
 

@@ -29,7 +29,7 @@ class _Item:
         return "/".join((*kept, *Path(file).relative_to(self.path).parts))
 
 
-def list_images(items: Sequence[str], ignored: str) -> list[dict[str, str]]:
+def list_images(items: Sequence[str], ignored: str | None = None) -> list[dict[str, str]]:
     """List images, each once, with the names that tell them apart.
 
     A name is the path below the folder that was given; of several items it begins with the folder's own name, and with
@@ -51,10 +51,11 @@ def list_images(items: Sequence[str], ignored: str) -> list[dict[str, str]]:
         >>> list_images(["day/cam1", "day/cam2"], "results")
         [{'img_path': 'day/cam1/1.jpg', 'rel_path': 'cam1/1.jpg'}, {'img_path': 'day/cam2/1.jpg', ...}]
     """
+    without = None if ignored is None else Path(ignored).absolute()
     found: list[_Item] = []
     listed: set[str] = set()
     for item in items:
-        files = {os.path.abspath(path): str(path) for path in _image_files(Path(item), Path(ignored).absolute())}
+        files = {os.path.abspath(path): str(path) for path in _image_files(Path(item), without)}
         files = {path: given for path, given in files.items() if path not in listed}
         listed.update(files)
         absolute = Path(os.path.abspath(item))
@@ -77,12 +78,12 @@ def _clashing(items: Sequence[_Item]) -> list[_Item]:
     return [items[i] for i in sorted({i for group in owners.values() if len(group) > 1 for i in group})]
 
 
-def _image_files(path: Path, ignored: Path) -> Iterator[Path]:
+def _image_files(path: Path, ignored: Path | None) -> Iterator[Path]:
     if path.is_dir():
         for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_EXTENSIONS):
             # A broken link is listed, to be reported; a folder or a pipe with such a name is no image.
             is_image = file.is_file() or (file.is_symlink() and not file.exists())
-            if is_image and not file.absolute().is_relative_to(ignored):
+            if is_image and not (ignored and file.absolute().is_relative_to(ignored)):
                 yield file
     elif path.is_file():
         yield path

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from densevlm_mm.apis.image_listing import list_images
+from densevlm_mm.inference.image_listing import list_images
 
 
 @pytest.fixture
