@@ -1,14 +1,17 @@
 """EVA and EVA-02 towers (``timm.models.eva.Eva`` inside open_clip's ``TimmModel``)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from open_clip.timm_model import TimmModel
-from timm.layers import RotaryEmbeddingCat
 from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from densevlm_mm.models.encoders.towers.base import Grid
+from densevlm_mm.models.encoders.towers.rotary import RotaryTables, rotate
 from densevlm_mm.models.encoders.towers.split_projection import (
     query_key_parameters,
     query_value_weights,
@@ -22,8 +25,8 @@ class EvaTower(TimmTransformerTower):
     """Last block on the dense path: ``x += proj(norm_attn(V norm1(x)))``, ``x += mlp(norm2(x))``.
 
     ``norm_attn`` is the inner sub-LN of EVA-02 (timm: ``attn.norm``). Query, key and value are one layer (EVA-01) or
-    three (EVA-02 CLIP). Rotary tables are computed for the grid at hand: open_clip builds the towers with a table for
-    one fixed grid.
+    three (EVA-02 CLIP). Blocks with rotary embeddings are run here and not by timm, whose rotation costs a fifteenth of
+    the block; the tables are computed for the grid at hand: open_clip builds the towers with one for a fixed grid.
 
     Raises:
         ValueError: for attention pooling, for blocks other than EVA's, for rotary embeddings that are not axial.
@@ -37,54 +40,46 @@ class EvaTower(TimmTransformerTower):
             if not isinstance(block, (EvaBlock, EvaBlockPostNorm)) or not isinstance(block.attn, EvaAttention):
                 names = f"{type(block).__name__} with {type(block.attn).__name__}"
                 raise ValueError(f"blocks of type {names} have no dense path: use an EVA or EVA-02 CLIP tower")
-        self._rope = self._sizeless_rope(self.trunk.rope)
-        self._rotary_tables: dict[tuple[Grid, torch.device], Tensor] = {}
-
-    @staticmethod
-    def _sizeless_rope(rope: nn.Module | None) -> RotaryEmbeddingCat | None:
-        """Rebuild the tower's rotary embedding so that it takes any grid (no parameters are involved)."""
-        if rope is None:
-            return None
-        if not isinstance(rope, RotaryEmbeddingCat):
-            raise ValueError(f"rotary embedding {type(rope).__name__} is not supported: use an EVA-02 CLIP tower")
-        return RotaryEmbeddingCat(
-            rope.dim,
-            max_res=rope.max_res,
-            temperature=rope.temperature,
-            in_pixels=rope.in_pixels,
-            linear_bands=rope.linear_bands,
-            feat_shape=None,
-            ref_feat_shape=rope.ref_feat_shape,
-            grid_offset=rope.grid_offset,
-            grid_indexing=rope.grid_indexing,
-            rotate_half=rope.rotate_half,
-        ).eval()
+        rope = self.trunk.rope
+        self._rotary = None if rope is None else RotaryTables(rope, self.num_prefix)
 
     def rotary(self, grid: Grid, device: torch.device) -> Tensor | None:
         """See base class."""
-        if self._rope is None:
-            return None
-        key = (grid, device)
-        if key not in self._rotary_tables:
-            if len(self._rotary_tables) >= 16:
-                self._rotary_tables.pop(next(iter(self._rotary_tables)))
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
-                self._rotary_tables[key] = self._rope.get_embed(list(grid)).to(device)
-        return self._rotary_tables[key]
+        return None if self._rotary is None else self._rotary.for_grid(grid, device)
 
     def run_block(self, block: nn.Module, tokens: Tensor, rope: Tensor | None) -> Tensor:
         """See base class."""
-        return block(tokens, rope=rope)
+        if rope is None:
+            return block(tokens)
+        return self._run_with(partial(self._attend, rope=rope), block, tokens, tokens)
 
-    def run_value_block(self, block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
+    def run_value_block(self, block: nn.Module, tokens: Tensor, residual: Tensor) -> Tensor:
         """See base class."""
+        return self._run_with(self._attend_self, block, tokens, residual)
+
+    @staticmethod
+    def _run_with(attend: Callable[[Any, Tensor], Tensor], block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
         if isinstance(block, EvaBlockPostNorm):
-            tokens = residual + block.norm1(self._attend_self(block.attn, tokens))
+            tokens = residual + block.norm1(attend(block.attn, tokens))
             return tokens + block.norm2(block.mlp(tokens))
-        attended = self._attend_self(block.attn, block.norm1(tokens))
+        attended = attend(block.attn, block.norm1(tokens))
         tokens = residual + (attended if block.gamma_1 is None else block.gamma_1 * attended)
         mapped = block.mlp(block.norm2(tokens))
         return tokens + (mapped if block.gamma_2 is None else block.gamma_2 * mapped)
+
+    @staticmethod
+    def _attend(attention: Any, tokens: Tensor, rope: Tensor) -> Tensor:
+        if attention.qkv is None:
+            parts = [project(tokens) for project in (attention.q_proj, attention.k_proj, attention.v_proj)]
+        else:
+            bias = None
+            if attention.q_bias is not None:
+                bias = torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
+            parts = nn.functional.linear(tokens, attention.qkv.weight, bias).chunk(3, dim=-1)
+        query, key, values = (part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in parts)
+        query, key = rotate(attention.q_norm(query), rope), rotate(attention.k_norm(key), rope)
+        attended = scaled_dot_product_attention(query.to(values.dtype), key.to(values.dtype), values)
+        return EvaTower._project(attention, attended.transpose(1, 2).flatten(2), tokens)
 
     @staticmethod
     def _attend_self(attention: Any, tokens: Tensor) -> Tensor:
@@ -92,6 +87,10 @@ class EvaTower(TimmTransformerTower):
             values = attention.v_proj(tokens)
         else:
             values = nn.functional.linear(tokens, value_projection(attention.qkv)[0], attention.v_bias)
+        return EvaTower._project(attention, values, tokens)
+
+    @staticmethod
+    def _project(attention: Any, values: Tensor, tokens: Tensor) -> Tensor:
         values = attention.norm(values)
         if attention.gate is not None:
             values = values * attention.gate(tokens).sigmoid()

@@ -1,0 +1,74 @@
+"""Rotary position embeddings of any grid, as products of complex numbers."""
+
+import torch
+from timm.layers import RotaryEmbeddingCat
+from torch import Tensor, nn
+
+from densevlm_mm.models.encoders.towers.position_embedding import Grid
+
+
+class RotaryTables:
+    """Angles of an axial rotary embedding, computed once per grid.
+
+    Args:
+        rope: the tower's, whose own table is for one grid; no parameters are involved.
+        num_prefix: tokens before the patches, which are not rotated.
+
+    Raises:
+        ValueError: if it is not axial, or does not rotate neighbouring channels.
+    """
+
+    _MAX_GRIDS = 16
+
+    def __init__(self, rope: nn.Module, num_prefix: int) -> None:
+        if not isinstance(rope, RotaryEmbeddingCat) or rope.rotate_half:
+            raise ValueError(f"rotary embedding {type(rope).__name__} is not supported: use an EVA-02 CLIP tower")
+        self.num_prefix = num_prefix
+        self._rope = RotaryEmbeddingCat(
+            rope.dim,
+            max_res=rope.max_res,
+            temperature=rope.temperature,
+            in_pixels=rope.in_pixels,
+            linear_bands=rope.linear_bands,
+            feat_shape=None,
+            ref_feat_shape=rope.ref_feat_shape,
+            grid_offset=rope.grid_offset,
+            grid_indexing=rope.grid_indexing,
+        ).eval()
+        self._tables: dict[tuple[Grid, torch.device], Tensor] = {}
+
+    def for_grid(self, grid: Grid, device: torch.device) -> Tensor:
+        """Return cosine and sine for every token and pair of channels, (num_prefix + h * w, d / 2, 2) float32."""
+        key = (grid, device)
+        if key not in self._tables:
+            if len(self._tables) >= self._MAX_GRIDS:
+                self._tables.pop(next(iter(self._tables)))
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+                # timm repeats each angle for the two channels of its pair.
+                sines, cosines = self._rope.get_embed(list(grid))[:, ::2].chunk(2, dim=-1)
+                table = torch.stack([cosines, sines], dim=-1).float()
+                still = torch.tensor([1.0, 0.0]).expand(self.num_prefix, table.shape[1], 2)
+                self._tables[key] = torch.cat([still, table]).to(device)
+        return self._tables[key]
+
+
+def rotate(x: Tensor, table: Tensor) -> Tensor:
+    """Rotate pairs of neighbouring channels, in float32 at least.
+
+    One product of complex numbers in the place of timm's slices, negations, sums and concatenations: the same values in
+    a fifth of the time. ``torch.compile`` and ``torch.export``, which cannot fuse complex numbers, see real ones.
+
+    Args:
+        x: (B, heads, N, d) queries or keys.
+        table: (N, d / 2, 2), see :meth:`RotaryTables.for_grid`.
+
+    Returns:
+        (B, heads, N, d) in the type of x.
+    """
+    pairs = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():
+        (even, odd), (cosine, sine) = pairs.unbind(-1), table.unbind(-1)
+        rotated = torch.stack([even * cosine - odd * sine, odd * cosine + even * sine], dim=-1)
+    else:
+        rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
+    return rotated.flatten(-2).to(x.dtype)
