@@ -10,6 +10,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from densevlm_mm.apis.compilation import compile_encoders
 from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
@@ -60,6 +61,7 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
         cfg: The experiment; ``cfg.launcher`` says how its processes were started.
         local_rank: Number of this process on its machine, where the launcher sets no ``LOCAL_RANK``.
     """
+    compile_encoders(cfg)
     share_loader_temp_dir()
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     init_cpu_process_group(cfg.launcher)

@@ -3,6 +3,7 @@
 from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
+from densevlm_mm.engine.hooks.compile import CompileHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
 from densevlm_mm.engine.hooks.evaluation_record import EvaluationRecordHook
@@ -27,6 +28,7 @@ __all__ = [
     "AtomicCheckpointHook",
     "CachedRegionTeacherHook",
     "ClassAgreementHook",
+    "CompileHook",
     "CropTeacherHook",
     "EncoderMetadataHook",
     "EvaluationRecordHook",

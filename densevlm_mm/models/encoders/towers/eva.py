@@ -1,17 +1,14 @@
 """EVA and EVA-02 towers (``timm.models.eva.Eva`` inside open_clip's ``TimmModel``)."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from open_clip.timm_model import TimmModel
 from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from densevlm_mm.models.encoders.towers.base import Grid
-from densevlm_mm.models.encoders.towers.rotary import RotaryTables, rotate
+from densevlm_mm.models.encoders.towers.rotary import RotaryAttention, RotaryTables
 from densevlm_mm.models.encoders.towers.split_projection import (
     query_key_parameters,
     query_value_weights,
@@ -25,8 +22,8 @@ class EvaTower(TimmTransformerTower):
     """Last block on the dense path: ``x += proj(norm_attn(V norm1(x)))``, ``x += mlp(norm2(x))``.
 
     ``norm_attn`` is the inner sub-LN of EVA-02 (timm: ``attn.norm``). Query, key and value are one layer (EVA-01) or
-    three (EVA-02 CLIP). Blocks with rotary embeddings are run here and not by timm, whose rotation costs a fifteenth of
-    the block; the tables are computed for the grid at hand: open_clip builds the towers with one for a fixed grid.
+    three (EVA-02 CLIP). Rotary tables are computed for the grid at hand: open_clip builds the towers with a table for
+    one fixed grid.
 
     Raises:
         ValueError: for attention pooling, for blocks other than EVA's, for rotary embeddings that are not axial.
@@ -42,6 +39,9 @@ class EvaTower(TimmTransformerTower):
                 raise ValueError(f"blocks of type {names} have no dense path: use an EVA or EVA-02 CLIP tower")
         rope = self.trunk.rope
         self._rotary = None if rope is None else RotaryTables(rope, self.num_prefix)
+        if rope is not None:
+            for block in self.trunk.blocks:
+                block.attn.__class__ = RotaryAttention
 
     def rotary(self, grid: Grid, device: torch.device) -> Tensor | None:
         """See base class."""
@@ -49,37 +49,17 @@ class EvaTower(TimmTransformerTower):
 
     def run_block(self, block: nn.Module, tokens: Tensor, rope: Tensor | None) -> Tensor:
         """See base class."""
-        if rope is None:
-            return block(tokens)
-        return self._run_with(partial(self._attend, rope=rope), block, tokens, tokens)
+        return block(tokens, rope=rope)
 
-    def run_value_block(self, block: nn.Module, tokens: Tensor, residual: Tensor) -> Tensor:
+    def run_value_block(self, block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
         """See base class."""
-        return self._run_with(self._attend_self, block, tokens, residual)
-
-    @staticmethod
-    def _run_with(attend: Callable[[Any, Tensor], Tensor], block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
         if isinstance(block, EvaBlockPostNorm):
-            tokens = residual + block.norm1(attend(block.attn, tokens))
+            tokens = residual + block.norm1(self._attend_self(block.attn, tokens))
             return tokens + block.norm2(block.mlp(tokens))
-        attended = attend(block.attn, block.norm1(tokens))
+        attended = self._attend_self(block.attn, block.norm1(tokens))
         tokens = residual + (attended if block.gamma_1 is None else block.gamma_1 * attended)
         mapped = block.mlp(block.norm2(tokens))
         return tokens + (mapped if block.gamma_2 is None else block.gamma_2 * mapped)
-
-    @staticmethod
-    def _attend(attention: Any, tokens: Tensor, rope: Tensor) -> Tensor:
-        if attention.qkv is None:
-            parts = [project(tokens) for project in (attention.q_proj, attention.k_proj, attention.v_proj)]
-        else:
-            bias = None
-            if attention.q_bias is not None:
-                bias = torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])
-            parts = nn.functional.linear(tokens, attention.qkv.weight, bias).chunk(3, dim=-1)
-        query, key, values = (part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in parts)
-        query, key = rotate(attention.q_norm(query), rope), rotate(attention.k_norm(key), rope)
-        attended = scaled_dot_product_attention(query.to(values.dtype), key.to(values.dtype), values)
-        return EvaTower._project(attention, attended.transpose(1, 2).flatten(2), tokens)
 
     @staticmethod
     def _attend_self(attention: Any, tokens: Tensor) -> Tensor:
@@ -87,10 +67,6 @@ class EvaTower(TimmTransformerTower):
             values = attention.v_proj(tokens)
         else:
             values = nn.functional.linear(tokens, value_projection(attention.qkv)[0], attention.v_bias)
-        return EvaTower._project(attention, values, tokens)
-
-    @staticmethod
-    def _project(attention: Any, values: Tensor, tokens: Tensor) -> Tensor:
         values = attention.norm(values)
         if attention.gate is not None:
             values = values * attention.gate(tokens).sigmoid()

@@ -1,8 +1,12 @@
 """Rotary position embeddings of any grid, as products of complex numbers."""
 
+from typing import Any
+
 import torch
 from timm.layers import RotaryEmbeddingCat
+from timm.models.eva import EvaAttention
 from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from densevlm_mm.models.encoders.towers.position_embedding import Grid
 
@@ -50,6 +54,34 @@ class RotaryTables:
                 still = torch.tensor([1.0, 0.0]).expand(self.num_prefix, table.shape[1], 2)
                 self._tables[key] = torch.cat([still, table]).to(device)
         return self._tables[key]
+
+
+class RotaryAttention(EvaAttention):
+    """timm's attention that rotates by our tables; what an existing one becomes by taking this class."""
+
+    def forward(self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, **options: Any) -> Tensor:
+        """Attend.
+
+        Args:
+            x: (B, N, C).
+            rope: a table of :class:`RotaryTables`; with timm's own, (N - prefix, 2 d), timm's code runs.
+            attn_mask: see timm.
+            **options: see timm.
+
+        Returns:
+            (B, N, C).
+        """
+        if rope is None or rope.ndim != 3 or attn_mask is not None or options.get("is_causal"):
+            return super().forward(x, rope=rope, attn_mask=attn_mask, **options)
+        if self.qkv is None:
+            parts = [self.q_proj(x), self.k_proj(x), self.v_proj(x)]
+        else:
+            bias = None if self.q_bias is None else torch.cat([self.q_bias, self.k_bias, self.v_bias])
+            parts = linear(x, self.qkv.weight, bias).chunk(3, dim=-1)
+        query, key, values = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
+        query, key = (rotate(part, rope).to(values.dtype) for part in (self.q_norm(query), self.k_norm(key)))
+        attended = self.norm(scaled_dot_product_attention(query, key, values).transpose(1, 2).flatten(2))
+        return self.proj(attended if self.gate is None else attended * self.gate(x).sigmoid())
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:

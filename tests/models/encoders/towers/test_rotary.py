@@ -1,8 +1,9 @@
 import pytest
 import torch
 from timm.layers import RotaryEmbeddingCat, apply_rot_embed_cat
+from timm.models.eva import EvaAttention
 
-from densevlm_mm.models.encoders.towers.rotary import RotaryTables, rotate
+from densevlm_mm.models.encoders.towers.rotary import RotaryAttention, RotaryTables, rotate
 
 
 @pytest.fixture
@@ -50,3 +51,15 @@ def test_rotation_by_halves_is_refused(rope):
     rope.rotate_half = True
     with pytest.raises(ValueError, match="RotaryEmbeddingCat is not supported"):
         RotaryTables(rope, 1)
+
+
+@pytest.mark.parametrize("options", [{"qkv_fused": False}, {"gated": True, "qk_norm": True}, {"qkv_bias": False}])
+def test_attention_with_our_table_is_timms_with_its_own(rope, options):
+    torch.manual_seed(0)
+    attention = EvaAttention(32, num_heads=4, norm_layer=torch.nn.LayerNorm, **options).eval()
+    x = torch.randn(2, 11, 32)
+    expected = attention(x, rope=rope.get_embed([5, 2]))
+    attention.__class__ = RotaryAttention
+    found = attention(x, rope=RotaryTables(rope, 1).for_grid((5, 2), torch.device("cpu")))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(attention(x, rope=rope.get_embed([5, 2])), expected)
