@@ -5,6 +5,7 @@ from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHo
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.compile import CompileHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
+from densevlm_mm.engine.hooks.deferred_log import DeferredLogHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
 from densevlm_mm.engine.hooks.evaluation_record import EvaluationRecordHook
 from densevlm_mm.engine.hooks.image_teacher import ImageTeacherHook
@@ -30,6 +31,7 @@ __all__ = [
     "ClassAgreementHook",
     "CompileHook",
     "CropTeacherHook",
+    "DeferredLogHook",
     "EncoderMetadataHook",
     "EvaluationRecordHook",
     "ImageTeacherHook",

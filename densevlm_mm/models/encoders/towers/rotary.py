@@ -1,5 +1,6 @@
 """Rotary position embeddings of any grid, as products of complex numbers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -59,24 +60,28 @@ class RotaryTables:
 class RotaryAttention(EvaAttention):
     """timm's attention that rotates by our tables; what an existing one becomes by taking this class."""
 
-    def forward(self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, **options: Any) -> Tensor:
+    def forward(
+        self, x: Tensor, rope: Tensor | None = None, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
         """Attend.
 
         Args:
             x: (B, N, C).
             rope: a table of :class:`RotaryTables`; with timm's own, (N - prefix, 2 d), timm's code runs.
-            attn_mask: see timm.
-            **options: see timm.
+            attn_mask: see timm, whose code then runs.
+            is_causal: likewise.
 
         Returns:
             (B, N, C).
         """
-        if rope is None or rope.ndim != 3 or attn_mask is not None or options.get("is_causal"):
-            return super().forward(x, rope=rope, attn_mask=attn_mask, **options)
+        if rope is None or rope.ndim != 3 or attn_mask is not None or is_causal:
+            return super().forward(x, rope=rope, attn_mask=attn_mask, is_causal=is_causal)
+        parts: Sequence[Tensor]
         if self.qkv is None:
             parts = [self.q_proj(x), self.k_proj(x), self.v_proj(x)]
         else:
-            bias = None if self.q_bias is None else torch.cat([self.q_bias, self.k_bias, self.v_bias])
+            biases: Any = (self.q_bias, self.k_bias, self.v_bias)
+            bias = None if self.q_bias is None else torch.cat(biases)
             parts = linear(x, self.qkv.weight, bias).chunk(3, dim=-1)
         query, key, values = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
         query, key = (rotate(part, rope).to(values.dtype) for part in (self.q_norm(query), self.k_norm(key)))
