@@ -238,7 +238,7 @@ def _step_and_prediction(name: str, samples: list[Any], prediction: Callable[[An
     images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in samples]
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     logged = model.train_step(dict(inputs=list(images), data_samples=[s.clone() for s in samples]), wrapper)
-    loss = float(logged["loss"])
+    loss = float(logged["loss"].detach())
     with torch.no_grad():
         results = model.eval().test_step(dict(inputs=list(images), data_samples=[s.clone() for s in samples]))
     if not torch.isfinite(torch.tensor(loss)) or len(results) != len(samples):

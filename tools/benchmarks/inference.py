@@ -90,7 +90,7 @@ def build_fvit(args: argparse.Namespace, size: int, num_classes: int) -> tuple[n
     encoder, head = cfg.backbone.encoder, cfg.roi_head.bbox_head
     encoder.checkpoint = "random"
     head.num_classes, head.novel_classes = num_classes, ()
-    head.class_embeddings = random_embeddings(num_classes + 1, 512, encoder.model_name)
+    head.class_embeddings = random_embeddings(num_classes + 1, 512, encoder.model_name, last="background")
     meta = dict(img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0), pad_shape=(size, size))
     return MODELS.build(cfg), lambda: DetDataSample(metainfo=meta)
 
@@ -103,7 +103,10 @@ def build_san(args: argparse.Namespace, size: int, num_classes: int) -> tuple[nn
     from mmseg.structures import SegDataSample
 
     cfg = load_config("san/san_vit-b16_densevlm_80k.py")
-    cfg.class_embeddings = random_embeddings(num_classes, 512, cfg.clip.model_name)
+    cfg.clip.checkpoint = "random"
+    cfg.class_embeddings, cfg.test_class_embeddings = (
+        random_embeddings(number, 512, cfg.clip.model_name) for number in (171, num_classes)
+    )
     meta = dict(img_shape=(size, size), ori_shape=(size, size))
     return MODELS.build(cfg), lambda: SegDataSample(metainfo=meta)
 

@@ -23,11 +23,19 @@ from densevlm_mm.registry import MODELS
 NUM_FILES = 16
 
 
-def random_embeddings(num_classes: int, dim: int, model: str) -> ClassEmbeddings:
-    """Embeddings of a vocabulary that is two thirds things."""
+def random_embeddings(num_classes: int, dim: int, model: str, last: str | None = None) -> ClassEmbeddings:
+    """Embeddings of a vocabulary that is two thirds things.
+
+    Args:
+        num_classes: Number of classes.
+        dim: Width of the joint space.
+        model: Open_clip name.
+        last: Name of the last class.
+    """
+    names = [f"class {i}" for i in range(num_classes)]
     return ClassEmbeddings(
         name="benchmark",
-        classes=tuple(f"class {i}" for i in range(num_classes)),
+        classes=tuple(names if last is None else [*names[:-1], last]),
         is_thing=np.arange(num_classes) < 2 * num_classes // 3,
         embeddings=torch.nn.functional.normalize(torch.randn(num_classes, dim), dim=-1),
         model=model,
