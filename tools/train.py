@@ -17,6 +17,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="path of the config file")
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision, on CPU too (bfloat16)")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the towers of student and teacher (config key: compile)"
+    )
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate with the batch size")
     parser.add_argument("--no-validate", action="store_true", help="train without validation: no annotations needed")
     parser.add_argument(
@@ -62,6 +65,8 @@ def main() -> None:
             enable_amp(cfg)
         if args.no_validate:
             disable_validation(cfg)
+        if args.compile and not cfg.get("compile"):
+            cfg.compile = True
         if args.auto_scale_lr:
             enable_auto_scale_lr(cfg)
         count_accumulation(cfg)

@@ -3,6 +3,7 @@ custom_imports = dict(imports=['densevlm_mm'], allow_failed_imports=False)
 
 default_hooks = dict(
     target_check=dict(type='TargetCheckHook'),
+    runtime_info=dict(type='DeferredLogHook'),  # no wait for the GPU but where the log is written
     timer=dict(type='IterTimerHook'),
     throughput=dict(type='ThroughputHook'),
     logger=dict(type='LoggerHook', interval=50),

@@ -3,4 +3,5 @@ _base_ = ['../_base_/models/cat_seg_vit-b16.py', '../_base_/datasets/seg_ade20k_
 
 model = dict(
     test_vocabulary='ade20k_847',
+    decode_head=dict(aggregator=dict(class_chunk_size=64)),  # the same result in a part of the memory
     test_cfg=dict(keep_scores=False))  # gigabytes an image at the original size

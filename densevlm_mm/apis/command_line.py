@@ -10,6 +10,7 @@ from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from densevlm_mm.apis.compilation import compile_encoders
 from densevlm_mm.apis.map_strides import check_map_strides
 from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
@@ -64,6 +65,7 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     Raises:
         ValueError: If a detector's anchors are not where the maps of its backbone are, see :func:`check_map_strides`.
     """
+    compile_encoders(cfg)
     share_loader_temp_dir()
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     init_cpu_process_group(cfg.launcher)

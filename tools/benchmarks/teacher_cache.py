@@ -13,7 +13,6 @@ Examples:
 import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,8 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from pretrain_step import DEVICE, loader, random_embeddings, synchronize
+from timing import DEVICE, clock
+from training_step import pretraining_data, random_embeddings, write_images
 
 from densevlm_mm.datasets import SeededDataset
 from densevlm_mm.datasets.samplers import SampleIndex
@@ -48,12 +48,6 @@ def parse_args() -> argparse.Namespace:
         "--min-threshold", type=float, default=0.0, help="of the cache; 0 keeps everything, the most that is ever read"
     )
     return parser.parse_args()
-
-
-def clock() -> float:
-    """Seconds: of the clock on a GPU, of the process on the CPU."""
-    synchronize()
-    return time.perf_counter() if DEVICE.type == "cuda" else time.process_time()
 
 
 class Run:
@@ -128,7 +122,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "images").mkdir()
-        dataset = SeededDataset(loader(folder / "images", args.size), seed=0)
+        write_images(folder / "images")
+        dataset = SeededDataset(pretraining_data(folder / "images", args.size), seed=0)
         runs = build_runs(args, dataset, folder)
 
         def batches(epoch: int) -> list[dict]:

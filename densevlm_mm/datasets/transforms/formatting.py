@@ -53,7 +53,10 @@ class PackRegionInputs(BaseTransform):
 
 
 def _to_planes(img: np.ndarray) -> torch.Tensor:
-    planes = np.empty((img.shape[2], *img.shape[:2]), dtype=img.dtype)
+    planes = img.transpose(2, 0, 1)
+    if planes.flags.c_contiguous:
+        return torch.from_numpy(planes)
+    planes = np.empty_like(planes, order="C")
     for channel, plane in enumerate(planes):
         cv2.extractChannel(img, channel, plane)  # OpenCV is faster than a strided copy of numpy or torch
     return torch.from_numpy(planes)

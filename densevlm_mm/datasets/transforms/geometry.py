@@ -150,3 +150,18 @@ class PadToSquare(Pad):
             boxes = results["regions"]["boxes_norm_xyxy"]
             results["regions"]["boxes_norm_xyxy"] = boxes_on_canvas(boxes, img_shape, (pad_h, pad_w))
         return results
+
+    def _pad_img(self, results: dict) -> None:
+        """Pad the image; one that lies in memory as planes, as ResizeLongestSide leaves it, becomes such a canvas.
+
+        OpenCV would interleave the channels, and packing part them again: half the time of a resize.
+        """
+        img = results["img"]
+        if img.flags.c_contiguous:
+            super()._pad_img(results)
+            return
+        height, width, channels = img.shape
+        side = max(height, width) if self.size is None else self.size[0]
+        planes = np.full((channels, side, side), self.pad_val.get("img", 0), dtype=img.dtype)
+        planes[:, :height, :width] = img.transpose(2, 0, 1)
+        results.update(img=planes.transpose(1, 2, 0), pad_shape=(side, side, channels))

@@ -3,7 +3,9 @@
 from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
+from densevlm_mm.engine.hooks.compile import CompileHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
+from densevlm_mm.engine.hooks.deferred_log import DeferredLogHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
 from densevlm_mm.engine.hooks.evaluation_record import EvaluationRecordHook
 from densevlm_mm.engine.hooks.image_teacher import ImageTeacherHook
@@ -27,7 +29,9 @@ __all__ = [
     "AtomicCheckpointHook",
     "CachedRegionTeacherHook",
     "ClassAgreementHook",
+    "CompileHook",
     "CropTeacherHook",
+    "DeferredLogHook",
     "EncoderMetadataHook",
     "EvaluationRecordHook",
     "ImageTeacherHook",

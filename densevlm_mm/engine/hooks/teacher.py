@@ -32,11 +32,12 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
 
     What the hook does for it:
 
-    - *build*: from its config, on the device of the run, before the first step. Hooks of a run whose configs are equal
-      share one module; it is freed after training.
+    - *build*: from its config, on the device of the run, before the first step. Hooks of a run whose configs and
+      precision are equal share one module; it is freed after training.
     - *freeze*: evaluation mode, no gradients. It lives in the hook alone: never in the student's state dict, optimizer
       or DDP wrapper, and its outputs enter autograd as constants.
-    - *precision*: it runs under autocast, see ``dtype``.
+    - *precision*: it runs under autocast, see ``dtype``. A teacher that can ``hold_weights_in(dtype)``, as
+      :class:`DenseImageEncoder` can, does so instead of casting them in every step.
     - *normalise*: the hook passes RGB canvases in 0-255 on, which ``teacher.normalize`` makes its input.
 
     Several such hooks may run in one step; the images go to the device once.
@@ -48,12 +49,14 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
 
     Attributes:
         asks_of_teacher: Attributes without which this hook cannot use a teacher.
+        compile_options: What :class:`CompileHook` compiles the teacher's blocks with; None if there is none.
         teacher: The module while training, else None.
     """
 
     # After the timer hook, so that the teacher counts as computing and not as loading data.
     priority = "LOW"
     asks_of_teacher: tuple[str, ...] = ("normalize",)
+    compile_options: dict[str, Any] | None = None
 
     def __init__(self, teacher: dict, dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto") -> None:
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
@@ -92,6 +95,10 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
                 f"{type(self).__name__} needs a teacher with {', '.join(self.asks_of_teacher)}, and "
                 f"{type(self.teacher).__name__} has no {missing[0]!r}: see docs/extending.md."
             )
+        if self.autocast_dtype is not torch.float32 and hasattr(self.teacher, "hold_weights_in"):
+            self.teacher.hold_weights_in(self.autocast_dtype)
+        if self.compile_options is not None and hasattr(self.teacher, "compile_blocks"):
+            self.teacher.compile_blocks(**self.compile_options)
 
     def after_train(self, runner: Runner) -> None:
         """Free the teacher."""
@@ -99,7 +106,8 @@ class TeacherHook(TargetHook, metaclass=ABCMeta):
 
     def _shared_teacher(self, runner: Runner) -> nn.Module | None:
         others = (hook for hook in runner.hooks if isinstance(hook, TeacherHook) and hook.teacher is not None)
-        return next((hook.teacher for hook in others if hook.teacher_cfg == self.teacher_cfg), None)
+        wanted = (self.teacher_cfg, self.autocast_dtype)
+        return next((hook.teacher for hook in others if (hook.teacher_cfg, hook.autocast_dtype) == wanted), None)
 
     def _autocast_dtype(self, runner: Runner) -> torch.dtype:
         if self.dtype == "auto":

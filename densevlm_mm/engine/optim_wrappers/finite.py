@@ -20,7 +20,7 @@ class FiniteOptimWrapper(OptimWrapper):
     """``OptimWrapper`` that looks at the loss and at the total norm of the gradients before every optimizer step.
 
     One that is not finite spoils all weights at once, and later checkpoints with them. The check costs the norm where
-    gradients are not clipped, and on a GPU it waits for the backward pass, for which mmengine's log waits anyway.
+    gradients are not clipped, and on a GPU it waits for the backward pass, once a step.
     All processes decide alike if the training loop has given them an `agreement`, as ours do.
 
     Args:

@@ -168,6 +168,37 @@ class DenseImageEncoder(BaseModule):
         keep_in_eval(self.visual, mode)
         return self
 
+    def hold_weights_in(self, dtype: torch.dtype) -> None:
+        """Hold weights of a frozen tower in a type that autocast would cast them to in every pass.
+
+        Those of linear layers and convolutions, which then give the same values with half the memory; norms, position
+        embeddings and whatever else autocast leaves alone stay as they are. From then on the tower needs autocast of
+        this type.
+
+        Args:
+            dtype: ``torch.bfloat16`` or ``torch.float16``.
+
+        Raises:
+            ValueError: if a parameter trains, which would lose its small steps.
+        """
+        if any(p.requires_grad for p in self.visual.parameters()):
+            raise ValueError(f"weights that train (trainable={self.trainable!r}) are not held in {dtype}")
+        for layer in self.visual.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                layer.to(dtype)
+
+    def compile_blocks(self, **options: Any) -> None:
+        """Run the blocks or stages through ``torch.compile`` from now on, one after another.
+
+        Blocks of a tower share one compiled program, so that a tower of 24 takes no longer to compile than one of 2.
+        What is compiled anew: the first block, whose input needs no gradient, the last one, and other shapes; with a
+        fixed canvas and batch that is all.
+
+        Args:
+            **options: of ``torch.compile``: ``backend``, ``mode``, ``dynamic``, ``fullgraph``.
+        """
+        self._tower.compile_options = options
+
     @contextmanager
     def _recording(self) -> Iterator[None]:
         """Record for autograd only if a parameter of the tower trains."""

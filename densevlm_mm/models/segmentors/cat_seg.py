@@ -13,7 +13,7 @@ from torch import Tensor
 
 from densevlm_mm.models.open_vocabulary import check_finite_scores
 from densevlm_mm.models.segmentors.prompted_classes import PromptedClasses
-from densevlm_mm.models.segmentors.score_maps import choose_classes, resize_maps
+from densevlm_mm.models.segmentors.score_maps import CLASSES_AT_ONCE, choose_classes, resize_maps
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, T classes, P prompts, D embedding size; h x w the grid of patches.
@@ -211,42 +211,55 @@ class CATSeg(BaseSegmentor):
                     "CATSeg resizes every image to a square and takes no padded ones: leave out "
                     "model.data_preprocessor.test_cfg"
                 )
-        text = self.text_encoder.cached(self.test_classes.prompts)
-        scores = self._slide(inputs, text) if self.test_cfg["mode"] == "slide" else self._whole(inputs, text)
+        views = self._views(inputs, self.text_encoder.cached(self.test_classes.prompts))
         if data_samples is None:
             size = tuple(inputs.shape[-2:])
             data_samples = [SegDataSample(metainfo=dict(ori_shape=size)) for _ in inputs]
-        for sample, scores_THW in zip(data_samples, scores, strict=True):
-            self._write_prediction(sample, scores_THW)
+        for index, sample in enumerate(data_samples):
+            self._write_prediction(sample, [view[index] for view in views])
         return data_samples
 
-    def _whole(self, inputs: Tensor, text: Tensor) -> Tensor:
-        return self.encode_decode(inputs, text).float().sigmoid()
-
-    def _slide(self, inputs: Tensor, text: Tensor) -> Tensor:
-        """Average overlapping crops of the squashed images, then them and the view of the whole."""
+    def _views(self, inputs: Tensor, text: Tensor) -> list[Tensor]:
+        """Logits (B, T, 4h, 4w) of the views that a prediction averages: crops of the squashed images, the whole."""
+        if self.test_cfg["mode"] == "whole":
+            return [self.encode_decode(inputs, text)]
         size, crop = self.test_cfg["size"], self.test_cfg["crop_size"]
         squashed = resize_maps(inputs, (size, size))
-        scores = inputs.new_zeros(len(inputs), len(text), size, size, dtype=torch.float32)
+        windows = _windows(size, crop, self.test_cfg["stride"])
+        crops = [self.encode_decode(squashed[..., rows, columns], text) for rows, columns in windows]
+        return [*crops, self.encode_decode(resize_maps(inputs, (crop, crop)), text)]
+
+    def _scores(self, views: Sequence[Tensor]) -> Tensor:
+        """Mean scores (C, H, W) of some classes of an image.
+
+        Args:
+            views: Logits (C, 4h, 4w), see :meth:`_views`.
+        """
+        if self.test_cfg["mode"] == "whole":
+            return views[0].float().sigmoid()
+        size, crop = self.test_cfg["size"], self.test_cfg["crop_size"]
+        *crops, whole = (resize_maps(view[None].float(), (crop, crop))[0].sigmoid() for view in views)
+        scores = whole.new_zeros(len(whole), size, size)
         counts = scores.new_zeros(size, size)
-        # One crop at a time: with hundreds of classes a crop's scores are the largest thing in memory.
-        for rows, columns in _windows(size, crop, self.test_cfg["stride"]):
-            scores[..., rows, columns] += self._view_scores(squashed[..., rows, columns], text, crop)
+        for (rows, columns), scores_of_crop in zip(_windows(size, crop, self.test_cfg["stride"]), crops, strict=True):
+            scores[..., rows, columns] += scores_of_crop
             counts[rows, columns] += 1
         scores /= counts
-        whole = self._view_scores(resize_maps(inputs, (crop, crop)), text, crop)
-        return scores.add_(resize_maps(whole, (size, size))).div_(2)
+        return scores.add_(resize_maps(whole[None], (size, size))[0]).div_(2)
 
-    def _view_scores(self, view: Tensor, text: Tensor, size: int) -> Tensor:
-        return resize_maps(self.encode_decode(view, text).float(), (size, size)).sigmoid()
+    def _score_chunks(self, sample: SegDataSample, views: Sequence[Tensor]) -> Iterator[Tensor]:
+        # At the size of the images the scores of all classes would take gigabytes.
+        for start in range(0, len(views[0]), CLASSES_AT_ONCE):
+            scores_CHW = self._scores([view[start : start + CLASSES_AT_ONCE] for view in views])
+            check_finite_scores(scores_CHW, sample.get("img_path", None))
+            if sample.metainfo.get("flip"):
+                axis = {"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]]
+                scores_CHW = scores_CHW.flip(axis)
+            yield scores_CHW
 
-    def _write_prediction(self, sample: SegDataSample, scores_THW: Tensor) -> None:
-        check_finite_scores(scores_THW, sample.get("img_path", None))
-        if sample.metainfo.get("flip"):
-            axis = {"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]]
-            scores_THW = scores_THW.flip(axis)
+    def _write_prediction(self, sample: SegDataSample, views: Sequence[Tensor]) -> None:
         size = tuple(sample.metainfo["ori_shape"][:2])
-        labels, _, scores = choose_classes(scores_THW, size, self.test_cfg["keep_scores"])
+        labels, _, scores = choose_classes(self._score_chunks(sample, views), size, self.test_cfg["keep_scores"])
         sample.set_data(dict(pred_sem_seg=PixelData(data=labels)))
         if scores is not None:
             sample.set_data(dict(seg_logits=PixelData(data=scores)))

@@ -1,10 +1,12 @@
 """Scores of classes as maps: their size, and the best class of every pixel."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_CLASSES_AT_ONCE = 64  # of the scores that are enlarged to the original size
+CLASSES_AT_ONCE = 64  # of the scores that are averaged and enlarged to the original size
 
 
 def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -15,26 +17,27 @@ def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def choose_classes(
-    scores_THW: Tensor, size: tuple[int, int], keep_scores: bool
+    chunks: Iterable[Tensor], size: tuple[int, int], keep_scores: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Enlarge the scores of an image and take the best class of every pixel, a few classes at a time.
 
     Args:
-        scores_THW: Scores of T classes, all above -1.
+        chunks: Scores (C, h, w) of some classes after the other, all above -1.
         size: Height and width of the image, (H, W).
         keep_scores: Whether to return the enlarged scores too; 847 classes of a photograph take gigabytes.
 
     Returns:
-        Labels (1, H, W) int64, their scores (1, H, W), and the enlarged scores (T, H, W) or None.
+        Labels (1, H, W) int64, their scores (1, H, W), and the enlarged scores (T, H, W) of all T classes or None.
     """
-    best = scores_THW.new_full((1, *size), -1.0)
-    labels = torch.zeros_like(best, dtype=torch.long)
+    best, labels, start = torch.full((1, *size), -1.0), torch.zeros((1, *size), dtype=torch.long), 0
     kept = []
-    for start in range(0, len(scores_THW), _CLASSES_AT_ONCE):
-        chunk = resize_maps(scores_THW[None, start : start + _CLASSES_AT_ONCE], size)[0]
-        values, indices = chunk.max(dim=0, keepdim=True)
+    for scores_CHW in chunks:
+        enlarged = resize_maps(scores_CHW[None], size)[0]
+        best, labels = best.to(enlarged), labels.to(enlarged.device)
+        values, indices = enlarged.max(dim=0, keepdim=True)
         labels = torch.where(values > best, indices + start, labels)
         best = torch.maximum(values, best)
+        start += len(enlarged)
         if keep_scores:
-            kept.append(chunk)
+            kept.append(enlarged)
     return labels, best, torch.cat(kept) if keep_scores else None

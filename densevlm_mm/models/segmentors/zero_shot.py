@@ -16,7 +16,7 @@ from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.layers.region_pooling import pool_boxes, pool_masks
 from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_facts, embedding_options
 from densevlm_mm.models.segmentors.san_text_classifier import check_number_of_classes
-from densevlm_mm.models.segmentors.score_maps import choose_classes
+from densevlm_mm.models.segmentors.score_maps import CLASSES_AT_ONCE, choose_classes
 from densevlm_mm.models.text import EmbeddingsConfig, LazyClassEmbeddings
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
@@ -245,7 +245,7 @@ class ZeroShotSegmentor(BaseSegmentor):
             if sample.metainfo.get("flip"):
                 scores_KHW = scores_KHW.flip({"horizontal": -1, "vertical": -2}[sample.metainfo["flip_direction"]])
             size = tuple(sample.metainfo["ori_shape"][:2])
-            labels, best, kept = choose_classes(scores_KHW, size, self.test_cfg["keep_scores"])
+            labels, best, kept = choose_classes(scores_KHW.split(CLASSES_AT_ONCE), size, self.test_cfg["keep_scores"])
             sample.set_data(dict(pred_sem_seg=PixelData(data=labels), pred_scores=PixelData(data=best)))
             if kept is not None:
                 sample.set_data(dict(seg_logits=PixelData(data=kept)))

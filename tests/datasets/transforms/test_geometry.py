@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from densevlm_mm.datasets.transforms import PadToSquare, ResizeLongestSide
+from densevlm_mm.datasets.transforms import PackRegionInputs, PadToSquare, ResizeLongestSide
 
 RNG = np.random.default_rng(0)
 
@@ -78,3 +78,20 @@ def test_padding_without_a_size_is_to_the_longer_side():
 def test_image_larger_than_the_canvas_is_an_error():
     with pytest.raises(ValueError, match=r"80 x 20 does not fit on a canvas of 64: put ResizeLongestSide\(size=64\)"):
         PadToSquare(64)(dict(img=noise(20, 80)))
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (64, 30), (64, 64)])
+def test_planes_and_interleaved_pixels_are_padded_alike_and_stay_planes(shape) -> None:
+    img = noise(*shape)
+    planes = np.ascontiguousarray(img.transpose(2, 0, 1)).transpose(1, 2, 0)
+    found, expected = (PadToSquare(64, pad_val=7)(dict(img=each)) for each in (planes, img))
+    assert np.array_equal(found["img"], expected["img"])
+    assert {key: found[key] for key in ("img_shape", "pad_shape")} == dict(img_shape=shape, pad_shape=(64, 64))
+    assert found["img"].transpose(2, 0, 1).flags.c_contiguous
+    assert PadToSquare()(dict(img=planes))["img"].shape == (64, 64, 3)
+
+
+def test_an_image_is_never_interleaved_between_its_resize_and_the_model() -> None:
+    results = PadToSquare(64)(ResizeLongestSide(64)(dict(img=noise(60, 80))))
+    inputs = PackRegionInputs(meta_keys=())(results)["inputs"]
+    assert np.shares_memory(inputs.numpy(), results["img"])

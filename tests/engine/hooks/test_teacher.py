@@ -147,3 +147,16 @@ def test_what_is_not_declared_is_not_written() -> None:
     hook.before_train(runner_of(hook))
     with pytest.raises(ValueError, match=r"ColourMaps computes \['area', 'colour_map'\] and declares"):
         hook.before_train_iter(None, 0, batch())
+
+
+def test_teachers_of_another_precision_are_modules_of_their_own(request) -> None:
+    checkpoint = request.config.rootpath / "densevlm_mm/tiny_scenes/assets/tiny_scenes_teacher.safetensors"
+    encoder = dict(type="DenseImageEncoder", checkpoint=str(checkpoint))
+    hooks = [ColourRegions(encoder, dtype=dtype) for dtype in ("bfloat16", "float32", "bfloat16")]
+    runner = runner_of(*hooks)
+    for hook in hooks:
+        hook.before_train(runner)
+    assert hooks[0].teacher is hooks[2].teacher
+    held, whole = ({p.dtype for p in hook.teacher.parameters()} for hook in hooks[:2])
+    assert held == {torch.bfloat16, torch.float32}
+    assert whole == {torch.float32}

@@ -237,3 +237,57 @@ def test_normalize_records_gradients_after_inference(stock_model):
     pixels = torch.zeros(1, 3, 8, 8, requires_grad=True)
     encoder.normalize(pixels).sum().backward()
     torch.testing.assert_close(pixels.grad[0, :, 0, 0], 1 / (255 * torch.tensor(encoder.std)))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_held_in_the_autocast_type_give_the_same_values(stock_model, images, family, dtype):
+    model, x = stock_model(family), images(64, 40)
+    cast, held = (DenseImageEncoder(clip_model=copy.deepcopy(model)) for _ in range(2))
+    held.hold_weights_in(dtype)
+    with torch.autocast("cpu", dtype=dtype):
+        for run in (lambda e: e(x), lambda e: e.dense(x), lambda e: e.features(x, (0,))[0]):
+            assert torch.equal(run(held), run(cast))
+    assert sum(p.nbytes for p in held.parameters()) < 0.7 * sum(p.nbytes for p in cast.parameters())
+
+
+def test_weights_that_train_are_not_held_in_another_type(stock_model):
+    encoder = DenseImageEncoder(clip_model=stock_model("eva02"), trainable="blocks")
+    with pytest.raises(ValueError, match="trainable='blocks'"):
+        encoder.hold_weights_in(torch.bfloat16)
+
+
+@pytest.mark.parametrize("family", ["vit", "eva02", "timm_vit", "resnet", "convnext"])
+def test_compiled_blocks_have_no_graph_break_and_the_same_values_and_gradients(stock_model, images, family):
+    torch.compiler.reset()
+    eager = DenseImageEncoder(clip_model=stock_model(family), trainable="blocks")
+    compiled = DenseImageEncoder(clip_model=copy.deepcopy(stock_model(family)), trainable="blocks")
+    compiled.load_state_dict(eager.state_dict())
+    compiled.compile_blocks(backend="eager", fullgraph=True)
+    maps = [encoder.dense(images(64, 64)) for encoder in (eager, compiled)]
+    for dense in maps:
+        dense.square().cumsum(1).sum().backward()
+    torch.testing.assert_close(maps[1], maps[0], atol=3e-6, rtol=0)
+    for ours, theirs in zip(compiled.parameters(), eager.parameters(), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None)
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_all_blocks_of_a_tower_are_one_program(images):
+    torch.compiler.reset()
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    config = dict(embed_dim=16, vision_cfg=dict(image_size=32, layers=6, width=32, patch_size=8, head_width=16))
+    config["text_cfg"] = dict(context_length=4, vocab_size=8, width=16, heads=1, layers=1)
+    encoder = DenseImageEncoder(config, "random", trainable="blocks")
+    encoder.compile_blocks(backend=count)
+    for _ in range(2):
+        encoder.dense(images(32, 32)).sum().backward()
+    assert (
+        len(graphs) == 3
+    )  # the first, whose input needs no gradient; those in the middle; the last, without attention

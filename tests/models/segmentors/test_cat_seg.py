@@ -213,12 +213,12 @@ def test_slide_mode_averages_crops_and_the_view_of_the_whole(build_cat_seg, size
 
 
 def test_scores_can_be_left_out_and_labels_stay(build_cat_seg, monkeypatch) -> None:
-    from densevlm_mm.models.segmentors import score_maps
+    from densevlm_mm.models.segmentors import cat_seg
 
     x = images(1, 3, 20, 28)
     with torch.no_grad():
         (full,) = build_cat_seg().eval()(x, samples((33, 21)), mode="predict")
-        monkeypatch.setattr(score_maps, "_CLASSES_AT_ONCE", 2)
+        monkeypatch.setattr(cat_seg, "CLASSES_AT_ONCE", 2)
         (lean,) = build_cat_seg(test_cfg=dict(mode="whole", keep_scores=False)).eval()(
             x, samples((33, 21)), mode="predict"
         )

@@ -29,6 +29,11 @@ def as_map(tokens: Tensor, grid: Grid) -> Tensor:
     return tokens.unflatten(1, grid).permute(0, 3, 1, 2)
 
 
+def run_stage(stage: nn.Module, maps: Tensor) -> Tensor:
+    """Call a module."""
+    return stage(maps)
+
+
 class Tower(ABC):
     """Reads one family of open_clip image towers densely. It owns no parameters: they stay in ``visual``.
 
@@ -40,6 +45,7 @@ class Tower(ABC):
         num_blocks: number of blocks (transformers) or stages (convolutional towers).
         native_size: (h, w) input size in pixels that the position embedding was learned for.
         grad_checkpointing: recompute blocks in the backward pass instead of keeping their activations.
+        compile_options: arguments of ``torch.compile``, by which blocks or stages run then; None for none.
     """
 
     embed_dim: int
@@ -48,9 +54,11 @@ class Tower(ABC):
     num_blocks: int
     native_size: tuple[int, int]
     grad_checkpointing: bool = False
+    compile_options: dict[str, Any] | None = None
 
     def __init__(self, visual: nn.Module) -> None:
         self.visual = visual
+        self._compiled: dict[Callable, Callable[..., Tensor]] = {}
 
     @abstractmethod
     def embed_image(self, images: Tensor) -> Tensor:
@@ -119,7 +127,12 @@ class Tower(ABC):
             )
 
     def _run(self, function: Callable[..., Tensor], module: nn.Module, *args: Any) -> Tensor:
-        """Call ``function(module, *args)``, checkpointed if that saves memory."""
+        """Call ``function(module, *args)``, compiled if that is wanted, checkpointed if that saves memory."""
+        if self.compile_options is not None:
+            # One program for all blocks of a tower, not one for each: they differ in their weights alone.
+            if function not in self._compiled:
+                self._compiled[function] = torch.compile(function, **self.compile_options)
+            function = self._compiled[function]
         if self.grad_checkpointing and torch.is_grad_enabled() and any(p.requires_grad for p in module.parameters()):
             # The tower is always in eval mode: there is no dropout whose random state would have to be replayed.
             return checkpoint(function, module, *args, use_reentrant=False, preserve_rng_state=False)

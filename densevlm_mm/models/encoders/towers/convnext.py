@@ -7,7 +7,7 @@ from open_clip.timm_model import TimmModel
 from timm.layers import NormMlpClassifierHead
 from torch import Tensor, nn
 
-from densevlm_mm.models.encoders.towers.base import Tower, as_map
+from densevlm_mm.models.encoders.towers.base import Tower, as_map, run_stage
 
 
 class ConvNeXtTower(Tower):
@@ -49,7 +49,7 @@ class ConvNeXtTower(Tower):
         maps = self.trunk.stem(images)
         outputs = []
         for stage in self.trunk.stages[: last + 1]:
-            maps = self._run(nn.Module.__call__, stage, maps)
+            maps = self._run(run_stage, stage, maps)
             outputs.append(maps)
         return outputs
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 from open_clip.timm_model import TimmModel
-from timm.layers import RotaryEmbeddingCat
 from timm.models.eva import EvaAttention, EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 
 from densevlm_mm.models.encoders.towers.base import Grid
+from densevlm_mm.models.encoders.towers.rotary import RotaryAttention, RotaryTables
 from densevlm_mm.models.encoders.towers.split_projection import (
     query_key_parameters,
     query_value_weights,
@@ -37,42 +37,15 @@ class EvaTower(TimmTransformerTower):
             if not isinstance(block, (EvaBlock, EvaBlockPostNorm)) or not isinstance(block.attn, EvaAttention):
                 names = f"{type(block).__name__} with {type(block.attn).__name__}"
                 raise ValueError(f"blocks of type {names} have no dense path: use an EVA or EVA-02 CLIP tower")
-        self._rope = self._sizeless_rope(self.trunk.rope)
-        self._rotary_tables: dict[tuple[Grid, torch.device], Tensor] = {}
-
-    @staticmethod
-    def _sizeless_rope(rope: nn.Module | None) -> RotaryEmbeddingCat | None:
-        """Rebuild the tower's rotary embedding so that it takes any grid (no parameters are involved)."""
-        if rope is None:
-            return None
-        if not isinstance(rope, RotaryEmbeddingCat):
-            raise ValueError(f"rotary embedding {type(rope).__name__} is not supported: use an EVA-02 CLIP tower")
-        return RotaryEmbeddingCat(
-            rope.dim,
-            max_res=rope.max_res,
-            temperature=rope.temperature,
-            in_pixels=rope.in_pixels,
-            linear_bands=rope.linear_bands,
-            feat_shape=None,
-            ref_feat_shape=rope.ref_feat_shape,
-            grid_offset=rope.grid_offset,
-            grid_indexing=rope.grid_indexing,
-            rotate_half=rope.rotate_half,
-        ).eval()
+        rope = self.trunk.rope
+        self._rotary = None if rope is None else RotaryTables(rope, self.num_prefix)
+        if rope is not None:
+            for block in self.trunk.blocks:
+                block.attn.__class__ = RotaryAttention
 
     def rotary(self, grid: Grid, device: torch.device) -> Tensor | None:
         """See base class."""
-        if self._rope is None:
-            return None
-        if torch.compiler.is_compiling():  # the grid is symbolic
-            return self._rope.get_embed(list(grid)).to(device)
-        key = (grid, device)
-        if key not in self._rotary_tables:
-            if len(self._rotary_tables) >= 16:
-                self._rotary_tables.pop(next(iter(self._rotary_tables)))
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
-                self._rotary_tables[key] = self._rope.get_embed(list(grid)).to(device)
-        return self._rotary_tables[key]
+        return None if self._rotary is None else self._rotary.for_grid(grid, device)
 
     def run_block(self, block: nn.Module, tokens: Tensor, rope: Tensor | None) -> Tensor:
         """See base class."""

@@ -6,7 +6,7 @@ import torch
 from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 
-from densevlm_mm.models.encoders.towers.base import Tower, as_map
+from densevlm_mm.models.encoders.towers.base import Tower, as_map, run_stage
 from densevlm_mm.models.encoders.towers.position_embedding import PositionEmbedding
 
 
@@ -44,7 +44,7 @@ class ModifiedResNetTower(Tower):
         maps = self.visual.stem(images[..., : images.shape[-2] // 2 * 2, : images.shape[-1] // 2 * 2])
         outputs = []
         for stage in self.groups()[: last + 1]:
-            maps = self._run(nn.Module.__call__, stage, maps)
+            maps = self._run(run_stage, stage, maps)
             outputs.append(maps)
         return outputs
 
