@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from mmengine.config import DictAction
 from mmengine.utils import track_iter_progress
 from torch.utils.data import DataLoader
 
 from densevlm_mm.analysis.models import AnalysisModel, ModelSource, check_names, parse_model_source
 from densevlm_mm.apis import exit_on_user_error
+from densevlm_mm.apis.option_values import LiteralAction
 from densevlm_mm.vocabulary.templates import TEMPLATE_SETS
 
 SOURCE_HELP = (
@@ -36,7 +36,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, with_cache: bool = Fal
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=LiteralAction,
         metavar="KEY=VALUE",
         help="override config values, e.g. test_dataloader.dataset.data_root=data/coco",
     )

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from densevlm_mm.apis.option_values import LiteralAction
 from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
@@ -21,7 +22,7 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=LiteralAction,
         metavar="KEY=VALUE",
         help="override config values, e.g. train_dataloader.batch_size=8 model.loss.threshold=0.5",
     )
