@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +25,7 @@ from mmengine.utils import track_iter_progress
 from densevlm_mm.apis import add_experiment_arguments, build_runner, check_inputs, exit_on_user_error, load_experiment
 from densevlm_mm.datasets import RegionDataSample
 from densevlm_mm.engine.hooks import RegionTeacherHook
+from densevlm_mm.files import write_text
 from densevlm_mm.models.layers import check_retrieval, retrieve
 from densevlm_mm.registry import HOOKS
 
@@ -141,7 +141,7 @@ def main() -> None:
         check_inputs(cfg, "train")
         check_retrieval(args.temperature, args.threshold)
         content = pseudo_labels(*prepare(cfg, args.dtype), args.temperature, args.threshold)
-        Path(args.out).write_text(json.dumps(content))
+        write_text(args.out, json.dumps(content))
     print(f"wrote {args.out}: {len(content['annotations'])} regions of {len(content['images'])} images")
 
 
