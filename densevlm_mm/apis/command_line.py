@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from densevlm_mm.apis.option_values import LiteralAction
 from densevlm_mm.apis.user_errors import log_traceback, user_message
+from densevlm_mm.apis.work_dir import keep_given_config
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
 
@@ -62,6 +63,7 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
         local_rank: Number of this process on its machine, where the launcher sets no ``LOCAL_RANK``.
     """
     share_loader_temp_dir()
+    keep_given_config(cfg)
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     init_cpu_process_group(cfg.launcher)
     return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
