@@ -15,7 +15,10 @@ import densevlm_mm
 ROOT = Path(densevlm_mm.__file__).parent
 # Lower layers first; a module imports from its own layer and from those before it.
 LAYERS = (
-    ("assets", "files", "main_process", "output_names", "progress", "registry", "structures", "tables", "vocabulary"),
+    (
+        *("assets", "files", "main_process", "output_names", "progress", "registry", "shareable", "structures"),
+        *("tables", "vocabulary"),
+    ),
     ("checkpoint_files",),
     ("compat",),
     ("models",),

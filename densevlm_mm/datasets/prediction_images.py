@@ -1,6 +1,7 @@
 """Images of a user, for predictions: one that cannot be read does not end the run."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,7 +47,11 @@ class PredictionImageDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """List the images: dicts with ``img_path``, ``rel_path`` and ``img_id``."""
         listing = json.loads(Path(self.ann_file).read_text(encoding="utf-8"))
-        return [dict(image, img_id=index) for index, image in enumerate(listing)]
+        # The listing is a result too, in which the home directory is '~'.
+        return [
+            dict(image, img_path=os.path.expanduser(image["img_path"]), img_id=index)
+            for index, image in enumerate(listing)
+        ]
 
     def __getitem__(self, idx: int) -> Any:
         """Sample of the pipeline, or an :class:`UnreadableImage`."""

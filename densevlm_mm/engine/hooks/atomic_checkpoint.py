@@ -16,6 +16,7 @@ from densevlm_mm.engine.run_lock import lock_work_dir
 from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.files import write_text
 from densevlm_mm.registry import HOOKS
+from densevlm_mm.shareable import shareable
 
 _KEPT = "kept_checkpoints"
 
@@ -90,7 +91,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self._save_checkpoint(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse a state that is not finite.
+        """Refuse a state that is not finite; take home directory and secrets out of the config's text.
 
         Raises:
             NotFiniteError: If it is not; names the first tensors.
@@ -101,6 +102,9 @@ class AtomicCheckpointHook(CheckpointHook):
                 f"iteration {checkpoint['meta']['iter']} is not saved: {len(names)} of its tensors are nan or infinite "
                 f"({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}). {self._what_is_left()}"
             )
+        for place in (checkpoint["meta"], checkpoint.get("message_hub", {}).get("runtime_info", {})):
+            if isinstance(place.get("cfg"), str):
+                place["cfg"] = shareable(place["cfg"])
 
     def save_place(self, runner: Runner) -> Path | None:
         """Save where the run is between two iterations, as the newest of the kept checkpoints.
