@@ -91,7 +91,11 @@ def test_the_file_of_regions_is_looked_for(tmp_path) -> None:
 
 
 def test_the_file_of_a_vocabulary_is_looked_for_before_training(tmp_path) -> None:
-    cfg = experiment(tmp_path, class_embeddings=dict(vocabulary=str(tmp_path / "set_from_images.json")))
+    cfg = experiment(
+        tmp_path,
+        class_embeddings=dict(vocabulary=str(tmp_path / "set_from_images.json")),
+        test_class_embeddings=dict(vocabulary="tiny_scenes"),
+    )
     (tmp_path / "ViT-B-16.pt").touch()
     check_inputs(cfg, "test")  # a packaged or another one may be tested with
     with pytest.raises(MissingInputsError, match=r"(?s)set_from_images\.json.*tools/build_vocabulary\.py"):
