@@ -8,6 +8,7 @@ from densevlm_mm.datasets.ov_coco import OVCocoDataset
 from densevlm_mm.datasets.ov_lvis import OVLVISDataset
 from densevlm_mm.engine.hooks.det_visualization import NamedDetVisualizationHook
 from densevlm_mm.evaluation.class_order import ClassOrderCocoMetric
+from densevlm_mm.evaluation.det_prediction_dump import WholeDumpDetResults
 from densevlm_mm.evaluation.ov_coco_metric import OVCocoAP50Metric
 from densevlm_mm.evaluation.ov_lvis_metric import OVLVISMetric
 from densevlm_mm.models.dense_heads import NormedRPNHead
@@ -32,4 +33,5 @@ __all__ = [
     "OVLVISDataset",
     "OVLVISMetric",
     "OpenVocabularyDetVisualizer",
+    "WholeDumpDetResults",
 ]

@@ -1,4 +1,4 @@
-"""Machine-readable results, CSV and JSON: whole files, in which what is not a number is nothing."""
+"""Machine-readable results, CSV and JSON: whole files, where what is not a number is nothing, and no secret is told."""
 
 import csv
 import io
@@ -12,6 +12,7 @@ from typing import Any
 from mmengine import fileio
 
 from densevlm_mm.files import write_text
+from densevlm_mm.shareable import shareable
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -53,7 +54,12 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequ
 
 
 def plain(value: Any) -> Any:
-    """Plain Python values of dicts, lists, numpy's and torch's; None for numbers that are not finite."""
+    """Plain Python values of dicts, lists, numpy's and torch's; None for numbers that are not finite.
+
+    Texts are made fit for others to read, see :func:`~densevlm_mm.shareable.shareable`.
+    """
+    if isinstance(value, str):
+        return shareable(value)
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

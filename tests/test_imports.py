@@ -25,6 +25,7 @@ LAYERS = (
         "progress",
         "project_files",
         "registry",
+        "shareable",
         "structures",
         "tables",
         "vocabulary",

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densevlm_mm.apis.arguments import add_experiment_arguments
@@ -149,6 +148,7 @@ def main() -> None:
     args = parse_args()
 
     from densevlm_mm.apis import check_inputs, exit_on_user_error, load_experiment
+    from densevlm_mm.files import write_text
     from densevlm_mm.models.layers import check_retrieval
 
     with exit_on_user_error("tools/pseudo_labels.py"):
@@ -157,7 +157,7 @@ def main() -> None:
         check_inputs(cfg, "train")
         check_retrieval(args.temperature, args.threshold)
         content = pseudo_labels(*prepare(cfg, args.dtype), args.temperature, args.threshold)
-        Path(args.out).write_text(json.dumps(content))
+        write_text(args.out, json.dumps(content))
     print(f"wrote {args.out}: {len(content['annotations'])} regions of {len(content['images'])} images")
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from densevlm_mm.apis.config_options import ConfigOptions
+from densevlm_mm.apis.option_values import LiteralAction
 from densevlm_mm.vocabulary.templates import TEMPLATE_SETS
 
 SOURCE_HELP = (
@@ -27,7 +27,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, with_cache: bool = Fal
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=ConfigOptions,
+        action=LiteralAction,
         metavar="KEY=VALUE",
         help="override config values, e.g. test_dataloader.dataset.data_root=data/coco",
     )

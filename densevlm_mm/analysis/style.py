@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from densevlm_mm.files import atomic_write
 from densevlm_mm.visualization import distinct_colours
 from densevlm_mm.visualization.fonts import FAMILY, PLAIN_TEXT, drawable, use_fonts
 from densevlm_mm.vocabulary.class_matching import synonyms_of
@@ -66,8 +67,8 @@ def picture(path: str | Path, width: float, height: float) -> Iterator[Figure]:
         FigureCanvasAgg(figure)
         yield figure
         use_fonts(figure)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
+        with atomic_write(path) as partial:
+            figure.savefig(partial, dpi=DPI, bbox_inches="tight", pad_inches=0.12)
 
 
 def axes_in_inches(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from densevlm_mm.apis.config_options import ConfigOptions
+from densevlm_mm.apis.option_values import LiteralAction
 
 
 def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,7 +11,7 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=ConfigOptions,
+        action=LiteralAction,
         metavar="KEY=VALUE",
         help="override config values, e.g. train_dataloader.batch_size=8 model.loss.threshold=0.5",
     )

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from densevlm_mm.apis.compilation import compile_encoders
 from densevlm_mm.apis.map_strides import check_map_strides
 from densevlm_mm.apis.user_errors import log_traceback, user_message
+from densevlm_mm.apis.work_dir import keep_given_config
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
 from densevlm_mm.engine.hooks.normalization_check import NormalizationCheckHook
@@ -67,6 +68,7 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     """
     compile_encoders(cfg)
     share_loader_temp_dir()
+    keep_given_config(cfg)
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     init_cpu_process_group(cfg.launcher)
     runner = RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)

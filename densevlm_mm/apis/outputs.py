@@ -35,7 +35,8 @@ def enable_outputs(cfg: Config, out: str) -> None:
     scope, suffix = cfg.get("default_scope"), Path(out).suffix
     with_table = [e for e in evaluators if _is_a(component_class(cfg, METRICS, e), WritesClassTable)]
     if suffix in (".pkl", ".pickle"):
-        dump = "mmdet.DumpDetResults" if scope == "mmdet" else "DumpResults"
+        dump = "mmdet.WholeDumpDetResults" if scope == "mmdet" else "densevlm_mm.WholeDumpResults"
+        _add_import(cfg, "densevlm_mm.detection" if scope == "mmdet" else "densevlm_mm")
         cfg.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
     elif suffix in (".csv", ".json") and with_table:
         with_table[0]["outfile_prefix"] = str(Path(out).with_suffix(""))

@@ -2,11 +2,14 @@
 
 import errno
 import logging
+import reprlib
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 from mmengine.logging import MMLogger
+from mmengine.registry.build_functions import build_from_cfg
 
 # Errors in what the user gave, or of the machine. Everything else is a bug, whose traceback has to be seen.
 _AT_FAULT = (ImportError, KeyError, MemoryError, OSError, ValueError)
@@ -26,11 +29,27 @@ def user_message(error: Exception) -> str | None:
             f"{text.strip(' .')}. The system kills processes when memory runs out: use fewer num_workers or a smaller "
             "batch_size."
         )
+    if isinstance(error, TypeError) and kind is None:
+        return _while_building(error)
     if not isinstance(error, _AT_FAULT) and kind is None:
         return None
     if isinstance(error, OSError) and error.errno in _FULL_DISK and error.filename is None and "free" not in text:
         return f"{text}{_free_space()}"
     return text if isinstance(error, _AT_FAULT) else f"{kind}: {text}"
+
+
+def _while_building(error: TypeError) -> str | None:
+    """What a constructor made of the values in a config: a name that it does not take, or a value of another kind."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is build_from_cfg.__code__]
+    built = frames[-1].f_locals if frames else {}
+    if "obj_cls" not in built:
+        return None
+    kind = getattr(built["obj_cls"], "__name__", built["obj_cls"])
+    given = {key: value for key, value in built["args"].items() if isinstance(value, str | int | float | list | tuple)}
+    shorten = reprlib.Repr()
+    shorten.maxdict, shorten.maxstring = 12, 60
+    values = shorten.repr(given)
+    return f"{kind} cannot be built from its config: {error}. Look at the names and kinds of its values, {values}"
 
 
 def log_traceback() -> str | None:

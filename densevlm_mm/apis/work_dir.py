@@ -65,6 +65,25 @@ def claim_work_dir(cfg: Config, resume: str | None = None) -> None:
             cfg.load_from = str(found)
 
 
+def keep_given_config(cfg: Config) -> None:
+    """Let a run that was started from a config in its own work directory dump what it runs beside it, not over it.
+
+    mmengine's Runner writes the config, with its bases and options put in, under the config's name into the work
+    directory: ``train.py work_dirs/x/mine.py --work-dir work_dirs/x`` would replace ``mine.py``. It becomes
+    ``mine.dumped.py``.
+
+    Args:
+        cfg: The experiment; the name that its dump has is changed in place.
+    """
+    given = None if cfg.filename is None else Path(cfg.filename)
+    if given is None or not given.is_file():
+        return
+    dump = Path(cfg.work_dir) / given.name
+    if dump.is_file() and dump.samefile(given):
+        # Config's own attributes are not among its keys.
+        object.__setattr__(cfg, "_filename", str(given.with_name(f"{given.stem}.dumped{given.suffix}")))
+
+
 def default_work_dir(config: str | Path) -> Path:
     """Where a run of a config goes if nobody says where."""
     return Path("work_dirs") / Path(config).stem

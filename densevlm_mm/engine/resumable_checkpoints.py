@@ -1,12 +1,12 @@
 """Which checkpoint of a work directory a run goes on from."""
 
-import pickle
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-import torch
+from densevlm_mm.checkpoint_files import read_checkpoint
 
 _NAMES = ("iter_{}.pth", "epoch_{}.pth")
 
@@ -48,8 +48,8 @@ def why_not_resumable(path: Path) -> str | None:
         content = _content(path)
     except zipfile.BadZipFile:
         return "is cut short or no checkpoint"
-    except (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError) as error:
-        return f"cannot be read ({(str(error).splitlines() or [type(error).__name__])[0][:120]})"
+    except (OSError, ValueError, RuntimeError, EOFError, zlib.error) as error:  # zipfile's, of damaged archives
+        return f"cannot be read ({error})"
     if damaged is not None:
         return f"is damaged (in {damaged})"
     parts = content if isinstance(content, dict) else {}
@@ -98,11 +98,11 @@ def find_resumable(work_dir: Path, folder: Path | None = None, template: str | N
 
 
 def _content(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    return read_checkpoint(path, verify=False).content
 
 
 def _meta(path: Path) -> dict:
     try:
         return _content(path)["meta"]
-    except (OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError, pickle.UnpicklingError):
+    except (OSError, ValueError, LookupError, TypeError):
         return {}

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.logging import print_log
 from pycocotools import mask as mask_api
 
+from densevlm_mm.files import write_text
 from densevlm_mm.tiny_scenes.captions import compose_caption, mentioned_classes
 from densevlm_mm.tiny_scenes.classes import BASE_THINGS, CLASS_NAMES, IGNORE_LABEL, THING_NAMES, splits
 from densevlm_mm.tiny_scenes.scenes import Scene, SceneGenerator, is_thing
@@ -70,7 +71,7 @@ def generate_tiny_scenes(
         generator = SceneGenerator(seed, split, image_size, zoom, things_per_image)
         _SplitWriter(root, split, image_size).write(generator, count, p_stuff)
         print_log(f"TinyScenes: wrote {count} {split} images to {root}", logger="current")
-    (root / "annotations" / "splits.json").write_text(json.dumps(splits(), indent=1) + "\n")
+    write_text(root / "annotations" / "splits.json", json.dumps(splits(), indent=1) + "\n")
     return root
 
 
@@ -120,7 +121,7 @@ class _SplitWriter:
         }
         for kind, content in kinds.items():
             path = self.root / "annotations" / f"{kind}_{self.split}.json"
-            path.write_text(json.dumps({"info": info, "images": self.images, **content}))
+            write_text(path, json.dumps({"info": info, "images": self.images, **content}))
 
     def _lvis_images(self) -> list[dict[str, Any]]:
         """Image records with the folder in the URL, and the classes that are annotated exhaustively: all."""

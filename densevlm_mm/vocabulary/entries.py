@@ -10,6 +10,7 @@ import numpy as np
 from densevlm_mm.vocabulary.names import split_synonyms
 
 _KEYS = ("name", "isthing", "synonyms")
+_PAGE = re.compile(r"<(!doctype|html|head|body|\?xml)\b", re.IGNORECASE)
 _NUMBERED = re.compile(r"(\d+)\s*[:.)\s]\s*\S")
 
 
@@ -83,6 +84,8 @@ def check_list_of_names(where: str, names: Sequence[str], fix: str) -> None:
 def _not_a_list_of_names(names: Sequence[str]) -> str | None:
     if names[0][0] in "{[" and names[-1][-1] in "}]":
         return "it looks like JSON: call it .json"
+    if _PAGE.match(names[0]):
+        return "it looks like a web page, not the file that it is about"
     with_tab = next((name for name in names if "\t" in name), None)
     if with_tab is not None:
         return f"it looks like a table, {with_tab!r:.60} holds a tab"

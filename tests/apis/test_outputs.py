@@ -34,7 +34,7 @@ def test_each_kind_of_output_goes_to_the_evaluator_that_writes_it() -> None:
     assert (cfg.test_evaluator.outfile_prefix, cfg.test_evaluator.output_dir) == ("results/table", "maps")
     cfg = config("CocoMetric", "mmdet")
     enable_outputs(cfg, "detections.pkl")
-    assert cfg.test_evaluator[1] == dict(type="mmdet.DumpDetResults", out_file_path="detections.pkl")
+    assert cfg.test_evaluator[1] == dict(type="mmdet.WholeDumpDetResults", out_file_path="detections.pkl")
 
 
 def test_a_metric_is_known_by_what_it_can_whatever_its_name() -> None:

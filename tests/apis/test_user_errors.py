@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from densevlm_mm.apis.user_errors import user_message
 from densevlm_mm.engine.loops.out_of_memory import explain_out_of_memory
+from densevlm_mm.registry import MODELS
 
 
 class Broken(Dataset):
@@ -109,3 +110,20 @@ def test_a_real_allocation_that_is_too_large_is_recognised() -> None:
 def test_other_errors_of_a_step_stay_as_they_are() -> None:
     with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory(None):
         raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(type="FeatureDistillationLoss", wieght=2.0), ("FeatureDistillationLoss", "'wieght'", "2.0")),
+        (dict(type="DecoupledAlignmentLoss", threshold="half"), ("DecoupledAlignmentLoss", "threshold", "'half'")),
+    ],
+)
+def test_a_wrong_name_or_kind_of_value_in_a_config_is_one_line(options: dict, words: tuple[str, ...]) -> None:
+    with pytest.raises(TypeError) as caught:
+        MODELS.build(options)
+    message = user_message(caught.value)
+    assert message is not None
+    assert "\n" not in message
+    for word in words:
+        assert word in message

@@ -1,10 +1,15 @@
+import os
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from densevlm_mm.apis import choose_work_dir, claim_work_dir
+from densevlm_mm.apis.work_dir import keep_given_config
 from densevlm_mm.engine.run_lock import unlock_work_dir
 
 
@@ -152,3 +157,39 @@ def test_folders_that_the_config_names_stay(by_default) -> None:
     save(Path("work_dirs/mine/iter_3.pth"))
     hooks = dict(checkpoint=dict(type="AtomicCheckpointHook", out_dir="kept"))
     assert chosen(by_default(default_hooks=hooks)) == "work_dirs/mine"
+
+
+def dump(cfg: Config) -> None:
+    """What a Runner does when it is built."""
+    Runner.dump_config(SimpleNamespace(cfg=deepcopy(cfg), work_dir=cfg.work_dir))
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_the_users_config_in_the_work_dir_is_not_written_over(tmp_path, through_a_link) -> None:
+    text = "# mine\nlr = 0.1  # tuned\n"
+    config = tmp_path / "mine.py"
+    config.write_text(text)
+    work_dir = tmp_path
+    if through_a_link:
+        work_dir = tmp_path.parent / "link"
+        work_dir.unlink(missing_ok=True)
+        os.symlink(tmp_path, work_dir)
+    cfg = Config.fromfile(str(config))
+    cfg.work_dir, cfg.lr = str(work_dir), 0.2
+    keep_given_config(cfg)
+    dump(cfg)
+    assert config.read_text() == text
+    assert Config.fromfile(tmp_path / "mine.dumped.py").lr == 0.2
+
+
+def test_elsewhere_the_dump_has_the_configs_name(tmp_path) -> None:
+    (tmp_path / "mine.py").write_text("lr = 0.1\n")
+    (tmp_path / "run").mkdir()
+    for lr in (0.1, 0.2):  # an earlier dump is replaced
+        cfg = Config.fromfile(str(tmp_path / "mine.py"))
+        cfg.work_dir, cfg.lr = str(tmp_path / "run"), lr
+        keep_given_config(cfg)
+        dump(cfg)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.py"]
+    assert Config.fromfile(tmp_path / "run" / "mine.py").lr == 0.2
+    keep_given_config(Config(dict(work_dir=str(tmp_path))))  # of no file

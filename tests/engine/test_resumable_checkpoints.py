@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from densevlm_mm.engine.resumable_checkpoints import (
     checkpoint_folder,
@@ -138,3 +140,22 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path) -> None:
 def test_the_folder_of_the_hook(tmp_path) -> None:
     assert checkpoint_folder(tmp_path) == tmp_path
     assert checkpoint_folder("work_dirs/x/", "/fast") == Path("/fast/x")
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.data())
+def test_a_damaged_file_never_passes_for_whole(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Overwritten and cut anywhere: refused in one line, or what was saved."""
+    path = tmp_path_factory.getbasetemp() / "iter_3.pth"
+    whole = bytearray(write(path, 3).read_bytes())
+    start = data.draw(st.integers(0, len(whole) - 1), label="start")
+    patch = data.draw(st.binary(min_size=1, max_size=64) | st.just(bytes(64)), label="patch")
+    whole[start : start + data.draw(st.sampled_from([len(patch), 0, 64]), label="cut")] = patch
+    path.write_bytes(whole)
+    reason = why_not_resumable(path)
+    if reason is None:
+        content = torch.load(path, weights_only=True)
+        assert content["meta"] == dict(iter=3)
+        assert torch.equal(content["state_dict"]["w"], torch.ones(300))
+    else:
+        assert "\n" not in reason

@@ -38,4 +38,7 @@ def test_two_thousand_steps_take_no_more_memory_or_files_than_five_hundred(train
     slope = 1000 * statistics.linear_regression(steps, [memory[step] for step in steps]).slope
     print(f"memory rises by {slope:.2f} MiB per 1,000 steps; open files: {sorted(set(files.values()))}")
     assert slope < MAX_MIB_PER_THOUSAND
-    assert max(files.values()) - min(files.values()) <= 2
+    # A file that is just being written counts now and then: the level is what may not rise.
+    half = len(steps) // 2
+    early, late = (statistics.median(files[step] for step in part) for part in (steps[:half], steps[half:]))
+    assert late <= early + 1

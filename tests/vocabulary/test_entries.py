@@ -68,6 +68,8 @@ def test_a_name_a_line(text: str) -> None:
         ("1\tboat\n2\tcar\n", "a table, '1.tboat' holds a tab"),
         ("0: boat\n1: car\n2: cow\n", "they are numbered, such as '0: boat'"),
         ('{"classes": ["boat"]}', "looks like JSON"),
+        ("<!DOCTYPE html>\n<html>\n", "looks like a web page"),
+        ("<html><body>404", "looks like a web page"),
     ],
 )
 def test_other_files_are_refused_with_the_fix(text: str, message: str) -> None:

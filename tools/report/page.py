@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jinja2
 
+from densevlm_mm.files import write_text
 from densevlm_mm.tables import write_json
 from report.experiments import (
     COLUMNS,
@@ -85,7 +86,7 @@ def write_report(report: Report) -> Path:
         cpu_minutes=sum(run.cpu_seconds for run in report.runs) / 60,
     )
     path = folder / "index.html"
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

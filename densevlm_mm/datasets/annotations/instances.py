@@ -240,6 +240,11 @@ def _check_boxes(file: InstanceFile, max_overhang: float, problems: Problems) ->
         except ValueError:
             empty[row] = True
     problems.add(empty, "'bbox' has a side of 0", name, "Remove the annotation or give its box")
+    # One box, or one of whole pixels, may be that small; not all of them.
+    is_fraction = (file.boxes_xywh >= 0).all(axis=1) & (file.boxes_xywh <= 1).all(axis=1) & ~negative
+    if len(is_fraction) and is_fraction.all() and (file.boxes_xywh % 1).any():
+        text = "no 'bbox' of the file is larger than a pixel: they are fractions of the image, not pixels"
+        problems.add(is_fraction, text, name, "Multiply them by the image's width and height")
     overhang = np.maximum.reduce([-x, -y, x + width - image_width, y + height - image_height])
     problems.add(
         (overhang > max_overhang) & ~negative,

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.io
 
 from densevlm_mm.datasets.converters.label_maps import ConversionSummary, LabelMapConverter, Sample, unique_samples
+from densevlm_mm.files import write_text
 from densevlm_mm.vocabulary.text_files import read_lines
 
 # The first is written by mmsegmentation's converter of the 59 classes, the other comes with VOC 2010.
@@ -87,7 +88,7 @@ class PascalContext459Converter(LabelMapConverter):
     def convert(self, nproc: int = 1) -> ConversionSummary:
         """Write all label maps, then the list of their images."""
         summary = super().convert(nproc)
-        (self.root / self.list_name).write_text(self._list(self.samples()), encoding="utf-8")
+        write_text(self.root / self.list_name, self._list(self.samples()))
         return summary
 
     def verify(self, nproc: int = 1) -> ConversionSummary:

@@ -18,6 +18,7 @@ from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.engine.zero_adamw import gathered_state
 from densevlm_mm.files import write_text
 from densevlm_mm.registry import HOOKS
+from densevlm_mm.shareable import shareable
 
 _KEPT = "kept_checkpoints"
 
@@ -92,7 +93,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self._save_checkpoint(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse a state that is not finite.
+        """Refuse a state that is not finite; take home directory and secrets out of the config's text.
 
         Raises:
             NotFiniteError: If it is not; names the first tensors.
@@ -103,6 +104,9 @@ class AtomicCheckpointHook(CheckpointHook):
                 f"iteration {checkpoint['meta']['iter']} is not saved: {len(names)} of its tensors are nan or infinite "
                 f"({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}). {self._what_is_left()}"
             )
+        for place in (checkpoint["meta"], checkpoint.get("message_hub", {}).get("runtime_info", {})):
+            if isinstance(place.get("cfg"), str):
+                place["cfg"] = shareable(place["cfg"])
 
     def save_place(self, runner: Runner) -> Path | None:
         """Save where the run is between two iterations, as the newest of the kept checkpoints.

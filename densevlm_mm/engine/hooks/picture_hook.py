@@ -104,8 +104,10 @@ def read_drawn_image(sample: Any, dataset: Any) -> np.ndarray:
     loaders = (step for step in pipeline_steps(dataset) if isinstance(step, LoadImageFromFile))
     loader = next(loaders, None) or LoadImage()
     shape = tuple(sample.get("ori_shape", ())[:2])
-    frame = dict(height=shape[0], width=shape[1]) if shape else {}
-    image = loader.transform(dict(img_path=sample.img_path, **frame))["img"]
+    # As an image without annotation at first: one whose frames have the same size is loaded no other way.
+    image = loader.transform(dict(img_path=sample.img_path))["img"]
+    if shape and image.shape[:2] != shape:
+        image = loader.transform(dict(img_path=sample.img_path, height=shape[0], width=shape[1]))["img"]
     if shape and image.shape[:2] != shape:
         raise ValueError(
             f"{sample.img_path} is {image.shape[:2]} (height, width), but was {shape} when the model saw it: has the "

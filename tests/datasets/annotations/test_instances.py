@@ -149,6 +149,10 @@ FAULTS: dict[str, tuple[Callable[[dict], Any], str]] = {
         "'id' of annotation 1180591620717411303424 .*, not a number of 64 bits",
     ),
     # [impossible_boxes]
+    "fractions of the image": (
+        lambda data: [each.update(bbox=[0.125, 0.25, 0.5, 0.5]) for each in data["annotations"]],
+        "fractions of the image, not pixels",
+    ),
     "negative side": (
         change("annotations", 0, bbox=[8, 20, -22, 20]),
         r"annotation 1 of image 1 .*\[8\.0, 20\.0, -22\.0",

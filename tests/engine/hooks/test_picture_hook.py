@@ -9,11 +9,12 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.dataset import Compose
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
 import densevlm_mm  # noqa: F401
+from densevlm_mm.datasets.transforms import LoadImage
 from densevlm_mm.engine.hooks import RegionVisualizationHook
 from densevlm_mm.engine.hooks.det_visualization import NamedDetVisualizationHook
 from densevlm_mm.engine.hooks.picture_hook import PictureHook, read_drawn_image
@@ -134,3 +135,17 @@ def test_an_image_is_read_in_the_frame_that_the_model_saw(tmp_path: Path) -> Non
     sample.set_metainfo(dict(ori_shape=(48, 32)))
     with pytest.raises(ValueError, match=r"turned\.jpg is \(32, 48\) .* but was \(48, 32\)"):
         read_drawn_image(sample, dataset_with(stored))
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("size", [(48, 32), (32, 32)])
+def test_an_image_without_annotations_is_drawn_as_it_was_shown_to_the_model(tmp_path, orientation, size) -> None:
+    """Of most the size does not tell the frames apart."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    seen = LoadImage().transform(dict(img_path=str(tmp_path / "turned.png")))
+    sample = BaseDataElement(metainfo=dict(img_path=str(tmp_path / "turned.png"), ori_shape=seen["ori_shape"]))
+    drawn = read_drawn_image(sample, dataset_with(dict(type="LoadImage")))
+    np.testing.assert_array_equal(drawn, seen["img"][..., ::-1])
