@@ -1,5 +1,6 @@
 """What the figures of an evaluation are of."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,9 +29,10 @@ class EvaluationRecordHook(Hook):
     """Say at the end of every evaluation what the figures are of, on one line of the log and in the JSON files.
 
     The record has ``checkpoint``, ``alpha`` of the weight ensemble, ``encoder``, ``data`` (annotation file or folder of
-    images), ``classes`` (vocabulary, templates, normalization, text model), ``canvas`` (how images are resized, padded
-    and cut), ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as there is
-    such a thing. It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in
+    images), ``data_sha256`` (of that file; of a folder, of the names and sizes of its images), ``classes`` (vocabulary,
+    templates, normalization, text model), ``canvas`` (how images are resized, padded and cut),
+    ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as there is such a thing.
+    It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in
     ``<time>.json`` of a test's log.
 
     Args:
@@ -92,6 +94,7 @@ def evaluation_record(runner: Runner, dataset: Any) -> dict[str, Any]:
         alpha=_alpha(runner),
         encoder=_encoder_name(model),
         data=_data(innermost_dataset(dataset)),
+        data_sha256=_data_sha256(innermost_dataset(dataset)),
         classes=_classes(runner, model),
         canvas=_canvas(steps, model),
         image_interpolation=_image_interpolation(steps),
@@ -141,6 +144,21 @@ def _embedding_file(options: Any) -> str | None:
 def _data(dataset: Any) -> str | None:
     prefix = getattr(dataset, "data_prefix", {})
     return getattr(dataset, "ann_file", None) or prefix.get("img") or prefix.get("img_path") or None
+
+
+def _data_sha256(dataset: Any) -> str | None:
+    """Digest of the annotation file, or of the names and sizes of images that have none; the main process's."""
+    if not is_main_process() or not hasattr(dataset, "get_data_info"):
+        return None
+    annotations = getattr(dataset, "ann_file", None)
+    if annotations and Path(annotations).is_file():
+        with open(annotations, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    paths = [Path(dataset.get_data_info(index).get("img_path", "")) for index in range(len(dataset))]
+    if not all(path.is_file() for path in paths):
+        return None  # members of shards
+    lines = sorted(f"{path.name} {path.stat().st_size}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _alpha(runner: Runner) -> float | None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -91,9 +92,11 @@ def test_log_and_files_say_what_the_figures_are_of(cfg: Config, tmp_path: Path) 
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
     runner.logger.addHandler(handler)
     runner.test()
+    size = (tmp_path / "1.png").stat().st_size
     record = dict(
         checkpoint=str(tmp_path / "weights.pth"),
         data=str(tmp_path),
+        data_sha256=hashlib.sha256("".join(f"{n}.png {size}\n" for n in (1, 2)).encode()).hexdigest(),
         classes=dict(vocabulary="two", num_classes=2, templates="plain"),
         canvas="ResizeLongestSide(size=8), PadToSquare(size=(16, 16))",
         image_interpolation="bicubic, antialiased",
@@ -101,8 +104,8 @@ def test_log_and_files_say_what_the_figures_are_of(cfg: Config, tmp_path: Path) 
         num_regions=7,
     )
     assert lines[-1] == (
-        f"evaluated: checkpoint {tmp_path}/weights.pth; data {tmp_path}; classes (vocabulary two, num_classes 2, "
-        "templates plain); canvas ResizeLongestSide(size=8), PadToSquare(size=(16, 16)); image_interpolation bicubic, "
+        f"evaluated: checkpoint {tmp_path}/weights.pth; data {tmp_path}; data_sha256 {record['data_sha256']}; "
+        "classes (vocabulary two, num_classes 2, templates plain); canvas ResizeLongestSide(size=8), PadToSquare(size=(16, 16)); image_interpolation bicubic, "
         "antialiased; num_images 2; num_regions 7"
     )
     assert json.loads((tmp_path / "table.json").read_text()) == dict(
