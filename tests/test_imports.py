@@ -84,14 +84,24 @@ def test_no_circle_between_packages(depth):
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-def test_pretraining_imports_neither_mmdet_nor_mmseg_and_the_package_not_even_open_clip():
+def test_pretraining_imports_neither_mmdet_nor_mmseg_and_the_package_not_even_torch():
     code = """
 import sys
 import densevlm_mm
-heavy = {"mmdet", "mmseg", "open_clip", "timm", "lvis", "cv2.data", "mmcv.ops"} & set(sys.modules)
+heavy = {"torch", "mmdet", "mmseg", "open_clip", "timm", "lvis", "cv2.data", "mmcv.ops"} & set(sys.modules)
 assert not heavy, heavy
+import densevlm_mm.checkpoint_files  # whose torch is the first
 import densevlm_mm.datasets, densevlm_mm.engine, densevlm_mm.evaluation, densevlm_mm.models, densevlm_mm.apis
 heavy = {"mmdet", "mmseg", "lvis"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_the_names_that_people_need_are_there_and_listed() -> None:
+    assert len(densevlm_mm.__all__) <= 12
+    for name in densevlm_mm.__all__:
+        assert getattr(densevlm_mm, name).__name__ == name
+    assert set(densevlm_mm.__all__) == set(densevlm_mm._HOMES) <= set(dir(densevlm_mm))
+    with pytest.raises(AttributeError, match="has no attribute 'DenseVLM'"):
+        _ = densevlm_mm.DenseVLM

@@ -54,14 +54,14 @@ def write_confusion_page(counts: np.ndarray, vocabulary: Vocabulary, path: str |
         hoverongaps=False,
     )
     figure = graph_objects.Figure(heat)
-    axis = dict(title="predicted class", type="category", tickangle=-90, showgrid=False, constrain="domain")
-    figure.update_xaxes(**axis, side="top")
-    figure.update_yaxes(title="annotated class", type="category", autorange="reversed", showgrid=False, scaleanchor="x")
+    axis = dict(type="category", dtick=1, showgrid=False, constrain="domain")
+    figure.update_xaxes(**axis, title="predicted class", tickangle=-90, side="top")
+    figure.update_yaxes(**axis, title="annotated class", autorange="reversed", scaleanchor="x")
     border = vocabulary.num_things - 0.5
     if 0 < vocabulary.num_things < len(vocabulary):
         figure.add_hline(border, line_width=1)
         figure.add_vline(border, line_width=1)
-    side = max(700, 9 * len(vocabulary) + 250)
+    side = max(900, 9 * len(vocabulary) + 250)
     figure.update_layout(
         title=escape(title), width=side, height=side, font=dict(size=11), plot_bgcolor="white", margin=dict(t=220)
     )

@@ -31,7 +31,6 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from densevlm_mm.checkpoint_files import check_finite, read_checkpoint
 from densevlm_mm.compat.import_hooks import when_imported
 
 # What HistoryBuffer registers by itself; other methods of it are not needed to load a checkpoint.
@@ -96,6 +95,9 @@ def load(file: str | os.PathLike | Any, map_location: Any = None, **unused: Any)
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint, is damaged, would run code, or holds values that are not finite.
     """
+    # This module is imported with torch, whose first import may be that of checkpoint_files.
+    from densevlm_mm.checkpoint_files import check_finite, read_checkpoint
+
     if not isinstance(file, str | os.PathLike):
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / "checkpoint"

@@ -38,6 +38,7 @@ from densevlm_mm.models.open_vocabulary import OpenVocabularyModel
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 DEFAULT_SCORE_THR = 0.3
+DEFAULT_VOCABULARY = "coco_stuff_171"
 
 
 class OpenVocabularyInferencer(BaseInferencer):
@@ -91,16 +92,15 @@ class OpenVocabularyInferencer(BaseInferencer):
         self.score_thr = score_thr
         for_encoder: dict[str, Any] = dict(templates=templates, input_size=input_size, window=window)
         if weights is None and not _is_config(model):
-            cfg = encoder_config(str(model), vocabulary=vocabulary or "coco_stuff_171", **for_encoder)
+            cfg = encoder_config(str(model), vocabulary=DEFAULT_VOCABULARY, **for_encoder)
             cfg.merge_from_dict(cfg_options or {})
         else:
             cfg = _experiment(model, weights, cfg_options, for_encoder)
         scope = cfg.get("default_scope", "mmengine")
         with DefaultScope.overwrite_default_scope(scope):
             super().__init__(cfg, cfg.get("load_from"), device and str(device), scope, show_progress=False)
-        if vocabulary is not None and weights is not None:
+        if vocabulary is not None:
             self.set_vocabulary(vocabulary)
-        prepare_classes(self.model, training=False)  # of several processes all have to
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
         """Load strictly: weights that are missing would be random ones."""
@@ -189,6 +189,7 @@ class OpenVocabularyInferencer(BaseInferencer):
         """
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        prepare_classes(self.model, training=False)  # of several processes all have to, whatever their share is
         batch: list[LoadedImage] = []
         for item in self._load(inputs, num_workers, shard):
             fits = isinstance(item, LoadedImage) and (not batch or _input_shape(item) == _input_shape(batch[0]))
