@@ -28,10 +28,13 @@ setup(
     extras_require={
         "lite": ["mmcv-lite==2.1.0"],
         "pictures": ["plotly>=6", "supervision>=0.25"],  # interactive confusion matrices; Prediction.to_supervision()
+        "web": ["gradio>=6.31,<7"],  # tools/web.py
         "dev": [
             "doit>=0.37",
+            "gradio>=6.31,<7",
             "hypothesis>=6.100",
             "mypy>=1.11",
+            "playwright>=1.49",
             "plotly>=6",
             "pre-commit>=3.7",
             "pytest>=8.2",

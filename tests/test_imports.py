@@ -26,6 +26,7 @@ LAYERS = (
     ("apis",),
     ("inference",),
     ("analysis",),
+    ("web",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 

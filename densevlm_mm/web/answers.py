@@ -16,7 +16,7 @@ from densevlm_mm.inference import Prediction, SimilarityMaps
 from densevlm_mm.visualization.distinct_colours import assign_colours
 from densevlm_mm.visualization.heat import overlay_heat
 from densevlm_mm.web import texts
-from densevlm_mm.web.comparison import EncoderComparison, draw_region, write_results
+from densevlm_mm.web.comparison import EncoderComparison, draw_region
 from densevlm_mm.web.photos import Photo, PhotoReader
 from densevlm_mm.web.regions import Region, read_region
 from densevlm_mm.web.words import Words, read_words
@@ -48,26 +48,33 @@ class Answers:
             cells: Rows and columns of the grid.
 
         Returns:
-            For each encoder its similarity maps, segments, grid and a sentence on the grid; then the archive of the
-            results, and the fields of the region, which are emptied.
+            For each encoder its similarity maps, segments, grid and a sentence on the grid; then the fields of the
+            region, which are emptied, and the download, which is gone.
 
         Raises:
             gr.Error: If photograph or words are not as they should be.
         """
         names = self.comparison.names
         if not path:
-            return [*[[], None, None, ""] * len(names), None, *self._region_fields(None)]
+            return [*[[], None, None, ""] * len(names), *self._region_fields(None), gr.DownloadButton(visible=False)]
         with _told_to_the_visitor():
             photo, words = self._read(path, things, stuff)
-            seen = dict(zip(names, self.comparison.look(photo, words, round(cells)), strict=True))
-        folder = Path(mkdtemp(dir=self.folder))
+            seen = self.comparison.look(photo, words, round(cells))
         answer: list[Any] = []
         for name, views in seen.items():
-            grid = self.comparison.grid_picture(photo, name, views.cells, folder)
+            grid = self.comparison.grid_picture(photo, name, views.cells, mkdtemp(dir=self.folder))
             answer += [similarity_tiles(views.similarity), segment_layers(views.segments), str(grid)]
             answer.append(texts.say_cells(views.cells))
-        archive = write_results(photo, words, seen, folder / f"{file_stem(Path(photo.name).stem)}.zip")
-        return [*answer, str(archive), *self._region_fields(photo)]
+        return [*answer, *self._region_fields(photo), gr.DownloadButton(visible=False)]
+
+    def collect(self, path: str | None, things: str, stuff: str, cells: float) -> gr.DownloadButton:
+        """Write all views of all encoders into a ZIP file to download; takes what :meth:`look` takes."""
+        with _told_to_the_visitor():
+            photo, words = self._read(path, things, stuff)
+            seen = self.comparison.look(photo, words, round(cells))
+        file = Path(mkdtemp(dir=self.folder)) / f"{file_stem(Path(photo.name).stem)}.zip"
+        self.comparison.write_results(photo, words, seen, file)
+        return gr.DownloadButton(f"Download {file.name}", value=str(file), visible=True)
 
     def name_region(self, path: str | None, things: str, stuff: str, typed: str) -> list[Any]:
         """Name a region that is typed.
@@ -143,7 +150,7 @@ def similarity_tiles(similarity: SimilarityMaps) -> list[tuple[np.ndarray, str]]
     for text, values in zip(similarity.texts, similarity.maps, strict=True):
         low, high = float(values.min()), float(values.max())
         heat = overlay_heat(small, cv2.resize(values, size, interpolation=cv2.INTER_LINEAR), low, high)
-        tiles.append((heat, f"{text}: {low:.2f} to {high:.2f}"))
+        tiles.append((heat, f"{text} {low:.2f}…{high:.2f}"))
     return tiles
 
 
@@ -151,9 +158,8 @@ def segment_layers(segments: Prediction) -> gr.AnnotatedImage:
     """A segmentation as layers with a legend; a class has its colour, whatever else is in the picture."""
     assert segments.masks is not None
     palette = [to_hex(colour / 255) for colour in assign_colours(list(range(len(segments.classes))))]
-    legend = [
-        f"{name} {100 * share:.0f} %" for name, share in zip(segments.names, segments.shares.tolist(), strict=True)
-    ]
+    shares = [f"{100 * share:.0f} %" if share >= 0.005 else "<1 %" for share in segments.shares.tolist()]
+    legend = [f"{name} {share}" for name, share in zip(segments.names, shares, strict=True)]
     return gr.AnnotatedImage(
         (segments.image, list(zip(segments.masks, legend, strict=True))),
         color_map={text: palette[label] for text, label in zip(legend, segments.labels.tolist(), strict=True)},

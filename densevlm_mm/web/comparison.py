@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -60,8 +61,8 @@ class EncoderComparison:
         """What the encoders are called."""
         return list(self.encoders)
 
-    def look(self, photo: Photo, words: Words, cells: int) -> list[Views]:
-        """Compute the views of every encoder.
+    def look(self, photo: Photo, words: Words, cells: int) -> dict[str, Views]:
+        """Compute the views of every encoder, by its name.
 
         Args:
             photo: What is looked at.
@@ -72,7 +73,7 @@ class EncoderComparison:
             ValueError: If an encoder's tokenizer sees nothing in a word.
         """
         with self._lock:
-            return [self._look(see, photo, words, cells) for see in self.encoders.values()]
+            return {name: self._look(see, photo, words, cells) for name, see in self.encoders.items()}
 
     def _look(self, see: OpenVocabularyInferencer, photo: Photo, words: Words, cells: int) -> Views:
         see.set_vocabulary(words.names)
@@ -107,6 +108,26 @@ class EncoderComparison:
             plot_grid_classification(photo.rgb, {name: cells}, path, THRESHOLD)
         return path
 
+    def write_results(self, photo: Photo, words: Words, seen: Mapping[str, Views], path: str | Path) -> None:
+        """Write everything that is on the page into a ZIP file: pictures, and the figures as JSON.
+
+        Args:
+            photo: What was looked at.
+            words: What was looked for.
+            seen: What :meth:`look` gave.
+            path: File to write.
+        """
+        with TemporaryDirectory() as folder, zipfile.ZipFile(path, "w") as archive:
+            for name, views in seen.items():
+                stem = file_stem(name)
+                views.similarity.save(Path(folder) / f"{stem}_similarity.png")
+                views.segments.save(Path(folder) / f"{stem}_segments.png")
+                self.grid_picture(photo, name, views.cells, folder)
+                record = _figures(name, photo, words, views)
+                (Path(folder) / f"{stem}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+            for file in sorted(Path(folder).iterdir()):
+                archive.write(file, file.name)
+
 
 def draw_region(photo: Photo, region: Region, text: str) -> np.ndarray:
     """Draw a region and what stands at it on the photograph: RGB (H, W, 3) uint8 of the photograph's size."""
@@ -115,35 +136,14 @@ def draw_region(photo: Photo, region: Region, text: str) -> np.ndarray:
     return draw_named_regions(photo.rgb, drawn, min_size=0)
 
 
-def write_results(photo: Photo, words: Words, views: Mapping[str, Views], path: str | Path) -> Path:
-    """Write everything that is on the page into a ZIP file: pictures, and the figures as JSON.
-
-    Args:
-        photo: What was looked at.
-        words: What was looked for.
-        views: What an encoder is called -> what it sees.
-        path: File to write.
-    """
-    path = Path(path)
-    with TemporaryDirectory() as folder, zipfile.ZipFile(path, "w") as archive:
-        for name, seen in views.items():
-            stem = file_stem(name)
-            seen.similarity.save(Path(folder) / f"{stem}_similarity.png")
-            seen.segments.save(Path(folder) / f"{stem}_segments.png")
-            figures = dict(
-                encoder=name,
-                photo=photo.name,
-                size=photo.size,
-                things=words.things,
-                stuff=words.stuff,
-                cosines={
-                    text: dict(lowest=float(values.min()), highest=float(values.max()))
-                    for text, values in zip(seen.similarity.texts, seen.similarity.maps, strict=True)
-                },
-                segments=seen.segments.to_coco(),
-                cells=seen.cells.record(),
-            )
-            (Path(folder) / f"{stem}.json").write_text(json.dumps(figures, indent=1))
-        for file in sorted(Path(folder).iterdir()):
-            archive.write(file, file.name)
-    return path
+def _figures(name: str, photo: Photo, words: Words, views: Views) -> dict[str, Any]:
+    maps = zip(views.similarity.texts, views.similarity.maps, strict=True)
+    return dict(
+        encoder=name,
+        photo=dict(name=photo.name, width=photo.size[0], height=photo.size[1]),
+        things=words.things,
+        stuff=words.stuff,
+        cosines={text: dict(lowest=float(values.min()), highest=float(values.max())) for text, values in maps},
+        segments=views.segments.to_coco(),
+        cells=views.cells.record(),
+    )

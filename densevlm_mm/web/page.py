@@ -14,18 +14,15 @@ from densevlm_mm.web.photos import PhotoReader
 T = TypeVar("T")
 
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-# gradio shows an image at most as large as it is.
-CSS = "#photo img, #region img { object-fit: contain; width: 100%; height: 100% }"
-
-
-class UploadedFile(gr.Image):
-    """An image whose file reaches the program as it was uploaded; gradio itself does not open it."""
-
-    is_template = True  # shown like its base class
-
-    def preprocess(self, payload: Any) -> str | None:
-        """The path of the file in the folder of the uploads."""
-        return None if payload is None else payload.path
+# gradio shows an image at most as large as it is; and on phones, two of four tabs, and maps of 90 pixels.
+CSS = """
+#photo img, #region img { object-fit: contain; width: 100%; height: 100% }
+.caption-label { max-width: 100% !important; padding: 2px 6px !important }
+@media (max-width: 480px) {
+  .tab-container button { padding: 0 8px !important }
+  .grid-container { grid-template-columns: repeat(2, 1fr) !important }
+}
+"""
 
 
 def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str | Path) -> gr.Blocks:
@@ -42,7 +39,7 @@ def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str |
         gr.Markdown(f"# {texts.TITLE}\n{texts.INTRODUCTION}\n\n{texts.heading(comparison.names)}")
         with gr.Row():
             with gr.Column(min_width=300):
-                photo = UploadedFile(
+                photo = gr.Image(
                     str(reader.examples[0]),
                     label="Photograph",
                     sources=["upload", "clipboard"],
@@ -50,24 +47,26 @@ def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str |
                     buttons=[],
                     elem_id="photo",
                 )
+                photo.preprocess = _uploaded_file  # type: ignore[method-assign]
                 gr.Examples([[str(path)] for path in reader.examples], photo, label="Synthetic examples (TinyScenes)")
             with gr.Column(min_width=300):
                 things = gr.Textbox(", ".join(words.things), label="Things", info=texts.THINGS_HELP, lines=2)
                 stuff = gr.Textbox(", ".join(words.stuff), label="Stuff", info=texts.STUFF_HELP, lines=2)
                 look = gr.Button("Look", variant="primary")
-                download = gr.DownloadButton("Download the results (.zip)")
+                collect = gr.Button("Collect all results in a ZIP file")
+                download = gr.DownloadButton(visible=False)
         asked = [photo, things, stuff]
         names = comparison.names
         with gr.Tabs():
             with gr.Tab("Similarity"):
                 gr.Markdown(texts.SIMILARITY)
                 maps = _beside(names, _gallery)
-            with gr.Tab("Segmentation"):
+            with gr.Tab("Segments"):
                 gr.Markdown(texts.SEGMENTS)
                 segments = _beside(names, lambda name: gr.AnnotatedImage(label=name, height=380))
             with gr.Tab("Region"):
                 region = _region(answers, asked)
-            with gr.Tab("Foreground bias"):
+            with gr.Tab("Bias"):
                 gr.Markdown(texts.CELLS)
                 cells = gr.Slider(2, 8, 6, step=1, label="Rows and columns")
                 grids = _beside(names, lambda name: (_picture(name), gr.Markdown()))
@@ -76,11 +75,20 @@ def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str |
             [blocks.load, photo.change, look.click, things.submit, stuff.submit, cells.release],
             answers.look,
             [*asked, cells],
-            [*views, download, *region],
+            [*views, *region, download],
             trigger_mode="always_last",
             api_name="look",
         )
+        collect.click(answers.collect, [*asked, cells], download, api_name="collect")
     return blocks
+
+
+def _uploaded_file(payload: Any) -> str | None:
+    """The path of an upload; gradio itself does not open it, whose errors name temporary files and no remedy.
+
+    In place of a subclass's method: gradio writes a ``.pyi`` beside the source of every subclass of a component.
+    """
+    return None if payload is None else payload.path
 
 
 def _beside(names: Sequence[str], build: Callable[[str], T]) -> list[T]:
@@ -98,7 +106,7 @@ def _gallery(name: str) -> gr.Gallery:
 
 
 def _picture(name: str) -> gr.Image:
-    return gr.Image(label=name, buttons=["download", "fullscreen"], type="filepath")
+    return gr.Image(label=name, show_label=False, buttons=["download", "fullscreen"])  # the picture has its title
 
 
 def _region(answers: Answers, asked: list[Any]) -> list[Any]:

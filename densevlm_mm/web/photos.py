@@ -103,8 +103,13 @@ class PhotoReader:
             raise ValueError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB: make it smaller.")
         content = path.read_bytes()
         try:
-            header = read_header(content, path.name, MAX_PIXELS)
-            image = decode_image(content, path.name, max_pixels=MAX_PIXELS, header=header)
+            header = read_header(content, path.name)
+            if header.height * header.width > MAX_PIXELS:
+                raise ValueError(
+                    f"{path.name} is {header.width} x {header.height} pixels; at most {MAX_PIXELS // 10**6} million are "
+                    "shown: make it smaller."
+                )
+            image = decode_image(content, path.name, header=header)
         except UnreadableImageError as error:
             raise ValueError(f"This file cannot be shown. {error}") from error
         scale = SHOWN_SIZE / max(image.shape[:2])

@@ -54,7 +54,7 @@ def serve(encoders: Sequence[str] = TINY_SCENES, port: int | None = None, device
 
     letters = ("A: ", "B: ") if len(encoders) == 2 else ("",)
     named = {
-        letter + default_name(encoder): OpenVocabularyInferencer(encoder, vocabulary=["sky"], device=device)
+        letter + default_name(encoder): OpenVocabularyInferencer(encoder, vocabulary=["sky", "sea"], device=device)
         for letter, encoder in zip(letters, encoders, strict=True)
     }
     refuse_downloads()

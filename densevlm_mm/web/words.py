@@ -42,11 +42,11 @@ def read_words(things: str, stuff: str) -> Words:
         stuff: Likewise of stuff.
 
     Raises:
-        ValueError: If there is no name or too many, or one is too long, cannot be seen, or is there twice.
+        ValueError: If there are fewer than two names, or too many; if one is too long, invisible, or there twice.
     """
     words = Words(_split(things), _split(stuff))
-    if not words.names:
-        raise ValueError("Type at least one word, such as: boat, sky.")
+    if len(words.names) < 2:
+        raise ValueError("Type at least two words, such as: boat, sea. The nearest is chosen among them.")
     if len(words.names) > MAX_WORDS:
         raise ValueError(f"These are {len(words.names)} words, the page shows at most {MAX_WORDS}: take some out.")
     seen: dict[str, str] = {}
