@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from densevlm_mm.compat.gradio_interfaces import write_no_interfaces
 from densevlm_mm.web import texts
 from densevlm_mm.web.answers import BOX, POINT, Answers
 from densevlm_mm.web.comparison import EncoderComparison
@@ -25,6 +26,22 @@ CSS = """
 """
 
 
+write_no_interfaces()
+
+
+class UploadedImage(gr.Image):
+    """An image whose file is passed on as it was uploaded.
+
+    gradio would open it first; its errors name temporary files and no remedy.
+    """
+
+    is_template = True  # looks like its base class
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The path of the file, which gradio has checked to be an upload."""
+        return None if payload is None else payload.path
+
+
 def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str | Path) -> gr.Blocks:
     """Lay the page out.
 
@@ -39,7 +56,7 @@ def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str |
         gr.Markdown(f"# {texts.TITLE}\n{texts.INTRODUCTION}\n\n{texts.heading(comparison.names)}")
         with gr.Row():
             with gr.Column(min_width=300):
-                photo = gr.Image(
+                photo = UploadedImage(
                     str(reader.examples[0]),
                     label="Photograph",
                     sources=["upload", "clipboard"],
@@ -47,7 +64,6 @@ def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str |
                     buttons=[],
                     elem_id="photo",
                 )
-                photo.preprocess = _uploaded_file  # type: ignore[method-assign]
                 gr.Examples([[str(path)] for path in reader.examples], photo, label="Synthetic examples (TinyScenes)")
             with gr.Column(min_width=300):
                 things = gr.Textbox(", ".join(words.things), label="Things", info=texts.THINGS_HELP, lines=2)
@@ -81,14 +97,6 @@ def build_page(comparison: EncoderComparison, reader: PhotoReader, folder: str |
         )
         collect.click(answers.collect, [*asked, cells], download, api_name="collect")
     return blocks
-
-
-def _uploaded_file(payload: Any) -> str | None:
-    """The path of an upload; gradio itself does not open it, whose errors name temporary files and no remedy.
-
-    In place of a subclass's method: gradio writes a ``.pyi`` beside the source of every subclass of a component.
-    """
-    return None if payload is None else payload.path
 
 
 def _beside(names: Sequence[str], build: Callable[[str], T]) -> list[T]:

@@ -106,8 +106,8 @@ class PhotoReader:
             header = read_header(content, path.name)
             if header.height * header.width > MAX_PIXELS:
                 raise ValueError(
-                    f"{path.name} is {header.width} x {header.height} pixels; at most {MAX_PIXELS // 10**6} million are "
-                    "shown: make it smaller."
+                    f"{path.name} is {header.width} x {header.height} pixels; at most {MAX_PIXELS // 10**6} million "
+                    "are shown: make it smaller."
                 )
             image = decode_image(content, path.name, header=header)
         except UnreadableImageError as error:
