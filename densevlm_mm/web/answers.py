@@ -107,22 +107,22 @@ class Answers:
             stuff: Names of stuff.
             kind: `POINT` or `BOX`.
             corner: First corner of the box, if it has been clicked.
-            event: Where the click was, in pixels of the photograph.
+            event: Where the click was, in pixels of the enlarged photograph.
         """
-        x, y = event.index
         with _told_to_the_visitor():
             photo, words = self._read(path, things, stuff)
+            x, y = (round(value / photo.zoom, 1) for value in event.index)
             if kind == BOX and corner is None:
                 marked = draw_region(photo, Region((x, y)), "first corner")
                 return [marked, "", (x, y), texts.SECOND_CORNER, *[None] * len(self.comparison.names)]
             numbers = (x, y) if kind == POINT or corner is None else (*corner, x, y)
-            return self._named(photo, words, read_region(", ".join(map(str, numbers)), photo.size))
+            return self._named(photo, words, read_region(", ".join(f"{value:g}" for value in numbers), photo.size))
 
     def _read(self, path: str | None, things: str, stuff: str) -> tuple[Photo, Words]:
         return self.reader.read(path), read_words(things, stuff)
 
     def _region_fields(self, photo: Photo | None) -> list[Any]:
-        return [None if photo is None else photo.rgb, "", None, "", *[None] * len(self.comparison.names)]
+        return [None if photo is None else photo.enlarged, "", None, "", *[None] * len(self.comparison.names)]
 
     def _named(self, photo: Photo, words: Words, region: Region) -> list[Any]:
         found = self.comparison.name_region(photo, words, region)

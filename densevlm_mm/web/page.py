@@ -17,7 +17,7 @@ T = TypeVar("T")
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 # gradio shows an image at most as large as it is; and on phones, two of four tabs, and maps of 90 pixels.
 CSS = """
-#photo img, #region img { object-fit: contain; width: 100%; height: 100% }
+#photo img { object-fit: contain; width: 100%; height: 100% }
 .caption-label { max-width: 100% !important; padding: 2px 6px !important }
 @media (max-width: 480px) {
   .tab-container button { padding: 0 8px !important }

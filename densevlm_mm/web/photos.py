@@ -1,6 +1,7 @@
 """The photographs of the page: reading a visitor's, and examples of TinyScenes."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
@@ -16,6 +17,7 @@ from densevlm_mm.web.words import Words
 MAX_BYTES = 30 * 2**20
 MAX_PIXELS = 64_000_000
 SHOWN_SIZE = 1024  # longer side; maps of 60 words over a photograph of 24 megapixels would take 6 GB
+CLICKED_SIZE = 640  # longer side that the page gives to the photograph in which one clicks
 EXAMPLES = (6, 23, 4, 3, 11, 21)  # scenes of TinyScenes' validation split; the last one has no thing in it
 _ENLARGED = 8
 
@@ -43,6 +45,16 @@ class Photo:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
         return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def zoom(self) -> int:
+        """How much larger it is where it is clicked: gradio takes no image to be shown larger than it is."""
+        return max(math.ceil(CLICKED_SIZE / max(self.size)), 1)
+
+    @property
+    def enlarged(self) -> np.ndarray:
+        """RGB, larger by :attr:`zoom`."""
+        return cv2.resize(self.rgb, None, fx=self.zoom, fy=self.zoom, interpolation=cv2.INTER_CUBIC)
 
     def only_stuff(self, boxes: np.ndarray) -> np.ndarray | None:
         """Whether boxes show nothing but stuff.

@@ -90,15 +90,18 @@ def test_a_visitor_uploads_types_clicks_and_downloads(
     picture.click(position=dict(x=200, y=200))
     tab.expect_text(r"A: tiny_scenes_student: .* B: tiny_scenes_teacher: ")
     numbers = tab.page.get_by_label("x, y or x1, y1, x2, y2 in pixels")
-    sync_api.expect(numbers).to_have_value(re.compile(r"^\d+, \d+$"))
-    x, y = map(int, numbers.input_value().split(", "))
-    assert 0 <= x <= 80  # pixels of the photograph, not of the screen
-    assert 0 <= y <= 48
+    sync_api.expect(numbers).to_have_value(re.compile(r"^[\d.]+, [\d.]+$"))
+    x, y = map(float, numbers.input_value().split(", "))
+    area = picture.bounding_box()
+    assert area is not None
+    scale = 80 / area["width"]  # the picture fills the width that it has
+    assert x == pytest.approx(200 * scale, abs=1)
+    assert y == pytest.approx(24 + (200 - area["height"] / 2) * scale, abs=1)
     tab.page.get_by_label("a box (two clicks)").check()
     picture.click(position=dict(x=250, y=220))
     tab.expect_text("Now click the opposite corner")
     picture.click(position=dict(x=150, y=150))
-    sync_api.expect(numbers).to_have_value(re.compile(r"^\d+, \d+, \d+, \d+$"), timeout=PATIENCE)
+    sync_api.expect(numbers).to_have_value(re.compile(r"^[\d.]+(, [\d.]+){3}$"), timeout=PATIENCE)
     tab.page.get_by_role("button", name="Collect all results").click()
     with tab.page.expect_download() as download:
         tab.page.get_by_role("button", name="Download noise.zip").click()
