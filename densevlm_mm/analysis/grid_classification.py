@@ -197,8 +197,8 @@ def _draw_cells(axes: Axes, result: GridClassification, area: tuple[int, int], c
             path_effects=[patheffects.withStroke(linewidth=2.4, foreground="white", alpha=0.95)],
         )
     mistaken = result.stuff_called_things
-    for index in () if mistaken is None else np.flatnonzero(mistaken):
-        corner = (index % columns * cell_width, index // columns * cell_height)
+    for cell in () if mistaken is None else np.flatnonzero(mistaken).tolist():
+        corner = (cell % columns * cell_width, cell // columns * cell_height)
         axes.add_patch(Rectangle(corner, cell_width, cell_height, fill=False, edgecolor=_MISTAKEN, linewidth=2.5))
 
 

@@ -10,7 +10,7 @@ def write_no_interfaces() -> None:
     """Let gradio write no ``.pyi`` files in this process; to be called before a component is subclassed."""
     from gradio import component_meta
 
-    component_meta.create_or_modify_pyi = _write_nothing
+    component_meta.create_or_modify_pyi = _write_nothing  # type: ignore[assignment]
 
 
 def _write_nothing(*_: object) -> None:

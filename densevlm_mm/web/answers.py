@@ -107,7 +107,7 @@ class Answers:
             stuff: Names of stuff.
             kind: `POINT` or `BOX`.
             corner: First corner of the box, if it has been clicked.
-            event: Where the click was, in pixels of the enlarged photograph.
+            event: Where the click was, in pixels of :attr:`Photo.zoomed`.
         """
         with _told_to_the_visitor():
             photo, words = self._read(path, things, stuff)
@@ -122,7 +122,7 @@ class Answers:
         return self.reader.read(path), read_words(things, stuff)
 
     def _region_fields(self, photo: Photo | None) -> list[Any]:
-        return [None if photo is None else photo.enlarged, "", None, "", *[None] * len(self.comparison.names)]
+        return [None if photo is None else photo.zoomed, "", None, "", *[None] * len(self.comparison.names)]
 
     def _named(self, photo: Photo, words: Words, region: Region) -> list[Any]:
         found = self.comparison.name_region(photo, words, region)

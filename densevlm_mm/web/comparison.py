@@ -130,10 +130,10 @@ class EncoderComparison:
 
 
 def draw_region(photo: Photo, region: Region, text: str) -> np.ndarray:
-    """Draw a region and what stands at it on the enlarged photograph: RGB, as large as :attr:`Photo.enlarged`."""
+    """Draw a region and what stands at it on a photograph: RGB, as large as :attr:`Photo.zoomed`."""
     arguments = {kind: values * photo.zoom for kind, values in region.arguments().items()}
     drawn = detected_regions([text], [0], arguments.get("boxes"), points=arguments.get("points"))
-    return draw_named_regions(photo.enlarged, drawn, min_size=0)
+    return draw_named_regions(photo.zoomed, drawn, min_size=0)
 
 
 def _figures(name: str, photo: Photo, words: Words, views: Views) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _region(answers: Answers, asked: list[Any]) -> list[Any]:
         with gr.Column(min_width=300):
             kind = gr.Radio([POINT, BOX], value=POINT, label="A click marks")
             numbers = gr.Textbox(label="x, y or x1, y1, x2, y2 in pixels", placeholder="120, 80", submit_btn="Name it")
-            photo = gr.Image(label="Click here", interactive=False, buttons=[], height=400, elem_id="region")
+            photo = gr.Image(label="Click here", interactive=False, buttons=[], height=480, elem_id="region")
         with gr.Column(min_width=300):
             sentence = gr.Markdown()
             probabilities = _beside(
@@ -133,6 +133,6 @@ def _region(answers: Answers, asked: list[Any]) -> list[Any]:
     corner = gr.State()
     fields = [photo, numbers, corner, sentence, *probabilities]
     numbers.submit(answers.name_region, [*asked, numbers], fields, api_name="name_region")
-    photo.select(answers.click, [*asked, kind, corner], fields, api_name=False, show_progress="minimal")
-    kind.change(lambda: None, None, corner, api_name=False)
+    photo.select(answers.click, [*asked, kind, corner], fields, api_visibility="private", show_progress="minimal")
+    kind.change(lambda: None, None, corner, api_visibility="private")
     return fields

@@ -1,7 +1,6 @@
 """The photographs of the page: reading a visitor's, and examples of TinyScenes."""
 
 import hashlib
-import math
 from dataclasses import dataclass
 from itertools import compress
 from operator import not_
@@ -17,7 +16,7 @@ from densevlm_mm.web.words import Words
 MAX_BYTES = 30 * 2**20
 MAX_PIXELS = 64_000_000
 SHOWN_SIZE = 1024  # longer side; maps of 60 words over a photograph of 24 megapixels would take 6 GB
-CLICKED_SIZE = 640  # longer side that the page gives to the photograph in which one clicks
+CLICKED_SIZE = 640  # longer side of the photograph in which one clicks; its place on the page is smaller
 EXAMPLES = (6, 23, 4, 3, 11, 21)  # scenes of TinyScenes' validation split; the last one has no thing in it
 _ENLARGED = 8
 
@@ -47,14 +46,14 @@ class Photo:
         return self.image.shape[1], self.image.shape[0]
 
     @property
-    def zoom(self) -> int:
-        """How much larger it is where it is clicked: gradio takes no image to be shown larger than it is."""
-        return max(math.ceil(CLICKED_SIZE / max(self.size)), 1)
+    def zoom(self) -> float:
+        """How much larger the photograph is in which one clicks; gradio does not show it larger than it is."""
+        return CLICKED_SIZE / max(self.size)
 
     @property
-    def enlarged(self) -> np.ndarray:
+    def zoomed(self) -> np.ndarray:
         """RGB, larger by :attr:`zoom`."""
-        return cv2.resize(self.rgb, None, fx=self.zoom, fy=self.zoom, interpolation=cv2.INTER_CUBIC)
+        return _resized(self.rgb, self.zoom)
 
     def only_stuff(self, boxes: np.ndarray) -> np.ndarray | None:
         """Whether boxes show nothing but stuff.
@@ -126,9 +125,13 @@ class PhotoReader:
             raise ValueError(f"This file cannot be shown. {error}") from error
         scale = SHOWN_SIZE / max(image.shape[:2])
         if scale < 1:
-            size = tuple(max(round(side * scale), 1) for side in image.shape[1::-1])
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            image = _resized(image, scale)
         return Photo(path.name, image, self._labels.get(_digest(content)))
+
+
+def _resized(image: np.ndarray, scale: float) -> np.ndarray:
+    size = tuple(max(round(side * scale), 1) for side in image.shape[1::-1])
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
 def _digest(content: bytes) -> str:

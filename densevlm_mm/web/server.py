@@ -21,8 +21,9 @@ TINY_SCENES = tuple(str(ASSETS_DIR / f"tiny_scenes_{who}.safetensors") for who i
 def serve(encoders: Sequence[str] = TINY_SCENES, port: int | None = None, device: str | None = None) -> Iterator[str]:
     """Serve the page on 127.0.0.1 until the context ends.
 
-    Nothing is fetched from the net or sent there. What visitors upload, and what is computed from it, lies in a
-    temporary folder, which is removed in the end; no other file can be fetched from the page.
+    Nothing is fetched from the net, but an encoder that is named by an address, and nothing sent there. What visitors
+    upload, and what is computed from it, lies in a temporary folder, which is removed in the end; no other file can be
+    fetched from the page.
 
     Args:
         encoders: Weights of one or two encoders, by any of their names.

@@ -30,8 +30,8 @@ REGION = (
 CELLS = (
     "**Does it take stuff for things?** CLIP often calls the sky a kite, since captions with a sky mention the kite: "
     "foreground bias. Here a grid is laid over the photograph, as in DenseVLM's training, and every cell gets its "
-    "nearest word: things in blue, stuff in orange. Cells with a probability below 0.3 are dimmed; training would "
-    "leave them out."
+    "nearest word: things in blue, stuff in orange. Cells with a probability of 0.3 or less are dimmed: training "
+    "would leave them out."
 )
 SECOND_CORNER = "Now click the opposite corner."
 

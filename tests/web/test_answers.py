@@ -24,8 +24,8 @@ def example(reader: PhotoReader) -> str:
 
 
 def clicked(x: int, y: int) -> SimpleNamespace:
-    """A click at a pixel of an example, which is shown twice as large."""
-    return SimpleNamespace(index=[2 * x, 2 * y])
+    """A click at a pixel of an example, which is shown larger, 640 pixels instead of 512."""
+    return SimpleNamespace(index=[x * 640 / 512, y * 640 / 512])
 
 
 def test_a_look_fills_the_views_and_empties_the_region(answers: Answers, example: str) -> None:
@@ -39,7 +39,7 @@ def test_a_look_fills_the_views_and_empties_the_region(answers: Answers, example
     assert sentence.startswith("It calls ")
     assert "of 9 cells a thing" in sentence
     photo, numbers, corner, said, *probabilities, download = rest[7:]
-    assert photo.shape == (1024, 1024, 3)
+    assert photo.shape == (640, 640, 3)
     assert (numbers, corner, said, probabilities) == ("", None, "", [None, None])
     assert not download.visible
 

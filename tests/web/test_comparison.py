@@ -73,10 +73,10 @@ def test_a_region_gets_the_names_of_both_encoders(
 
 def test_a_region_is_drawn_where_it_is(photo: Photo) -> None:
     picture = draw_region(photo, Region((10.0, 10.0, 200.0, 150.0)), "plane / sky")
-    assert picture.shape == (1024, 1024, 3)  # twice the photograph
-    changed = np.flatnonzero((picture != photo.enlarged).any(axis=(0, 2)))
-    assert 16 <= changed.min() <= 22
-    assert 398 <= changed.max() <= 404
+    assert picture.shape == (640, 640, 3)  # 1.25 times the photograph
+    changed = np.flatnonzero((picture != photo.zoomed).any(axis=(0, 2)))
+    assert 10 <= changed.min() <= 14
+    assert 248 <= changed.max() <= 252
 
 
 def test_the_archive_has_pictures_and_figures_of_both(
