@@ -15,7 +15,12 @@ import densevlm_mm  # noqa: F401
 _CACHE = tempfile.TemporaryDirectory(prefix="densevlm_mm_tests_")
 os.environ.setdefault("DENSEVLM_MM_CACHE", _CACHE.name)
 
-pytest_plugins = ["tests.fixtures.processes", "tests.fixtures.stock_clips", "tests.fixtures.text_clips"]
+pytest_plugins = [
+    "tests.fixtures.devices",
+    "tests.fixtures.processes",
+    "tests.fixtures.stock_clips",
+    "tests.fixtures.text_clips",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from densevlm_mm.apis import (
     add_experiment_arguments,
     build_runner,
     check_inputs,
+    choose_work_dir,
     claim_work_dir,
     count_accumulation,
     enable_amp,
@@ -49,6 +50,8 @@ def main() -> None:
             enable_auto_scale_lr(cfg)
         count_accumulation(cfg)
         check_inputs(cfg, "train")
+        if args.work_dir is None:
+            choose_work_dir(cfg, args.resume)
         claim_work_dir(cfg, args.resume)
         build_runner(cfg, args.local_rank).train()
 

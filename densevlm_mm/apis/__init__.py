@@ -6,13 +6,14 @@ from densevlm_mm.apis.experiment import count_accumulation, enable_amp, enable_a
 from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
 from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
 from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
-from densevlm_mm.apis.work_dir import claim_work_dir
+from densevlm_mm.apis.work_dir import choose_work_dir, claim_work_dir
 
 __all__ = [
     "MissingInputsError",
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
+    "choose_work_dir",
     "claim_work_dir",
     "connect_processes",
     "count_accumulation",

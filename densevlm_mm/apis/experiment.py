@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from densevlm_mm.apis.ignore_label import spread_ignore_index
+from densevlm_mm.apis.work_dir import default_work_dir
 from densevlm_mm.compat.cpu_distributed import adapt_config_to_cpu
 
 # What mmengine's Runner.from_cfg and the OpenMMLab tools read beside the keys that a config happens to define.
@@ -49,7 +50,7 @@ def load_experiment(
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = str(Path("work_dirs") / path.stem)
+        cfg.work_dir = str(default_work_dir(path))
     if not torch.cuda.is_available():
         adapt_config_to_cpu(cfg)
     spread_ignore_index(cfg)

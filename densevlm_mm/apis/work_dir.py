@@ -43,7 +43,7 @@ def claim_work_dir(cfg: Config, resume: str | None = None) -> None:
     named = None if resume in (None, "auto") else Path(str(resume))
     if named is not None and not named.is_file():
         raise FileNotFoundError(f"--resume: there is no checkpoint {named}; without a path the latest one is taken.")
-    is_main = os.environ.get(_RANKS.get(cfg.get("launcher", "none"), ""), "0") == "0"
+    is_main = _is_main_process(cfg)
     if is_main:
         work_dir.mkdir(parents=True, exist_ok=True)
         lock_work_dir(work_dir)
@@ -65,9 +65,54 @@ def claim_work_dir(cfg: Config, resume: str | None = None) -> None:
             cfg.load_from = str(found)
 
 
-def _refuse_to_mingle(work_dir: Path, folder: Path, template: str | None) -> None:
+def default_work_dir(config: str | Path) -> Path:
+    """Where a run of a config goes if nobody says where."""
+    return Path("work_dirs") / Path(config).stem
+
+
+def choose_work_dir(cfg: Config, resume: str | None = None) -> None:
+    """Give each run of a config a place of its own, where its user has named none; before :func:`claim_work_dir`.
+
+    A config that is run again goes to ``work_dirs/<name>_2``, ``_3``, ...: the first without checkpoints. ``--resume``
+    goes on in the last one that has some, or in that of the checkpoint it names.
+
+    Args:
+        cfg: The experiment; its ``work_dir`` is changed in place, if it is not one that the config names.
+        resume: What ``--resume`` says, see :func:`claim_work_dir`.
+    """
+    default = Path(cfg.work_dir)
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    if default != default_work_dir(cfg.filename) or hook.get("out_dir"):
+        return
+    if resume is None and cfg.get("resume"):
+        resume = cfg.get("load_from") or "auto"
+    named = None if resume in (None, "auto") else Path(str(resume)).resolve().parent
+    place, number, last = default, 1, default
+    while _earlier_checkpoints(place, place, hook.get("filename_tmpl")) is not None:
+        if named == place.resolve():
+            break
+        last, number = place, number + 1
+        place = default.with_name(f"{default.name}_{number}")
+    if resume == "auto":
+        place = last
+    elif place != default and resume is None and _is_main_process(cfg):
+        print_log(f"{last} has an earlier run of this config; this one goes to {place}.", "current")
+    cfg.work_dir = str(place)
+
+
+def _is_main_process(cfg: Config) -> bool:
+    return os.environ.get(_RANKS.get(cfg.get("launcher", "none"), ""), "0") == "0"
+
+
+def _earlier_checkpoints(work_dir: Path, folder: Path, template: str | None) -> list[Path] | None:
+    """Checkpoints of an earlier run, the newest first; None if there was none."""
     found = [*list_checkpoints(folder, template), *folder.glob("best_*.pth")]
-    if found or (work_dir / "last_checkpoint").is_file():
+    return found if found or (work_dir / "last_checkpoint").is_file() else None
+
+
+def _refuse_to_mingle(work_dir: Path, folder: Path, template: str | None) -> None:
+    found = _earlier_checkpoints(work_dir, folder, template)
+    if found is not None:
         newest = f" ({found[0].name})" if found else ""
         raise ValueError(
             f"{folder} holds checkpoints of an earlier run{newest}, which a new one would delete one by one. Go on "

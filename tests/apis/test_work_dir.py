@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from densevlm_mm.apis import claim_work_dir
+from densevlm_mm.apis import choose_work_dir, claim_work_dir
 from densevlm_mm.engine.run_lock import unlock_work_dir
 
 
@@ -107,3 +107,48 @@ def test_checkpoints_in_a_folder_of_their_own_are_found(work_dir, tmp_path) -> N
         claim_work_dir(cfg)
     claim_work_dir(cfg, "auto")
     assert cfg.load_from == str(newest)
+
+
+@pytest.fixture
+def by_default(tmp_path, monkeypatch):
+    """An experiment whose user has named no folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def build(work_dir: str = "work_dirs/mine", **kwargs) -> Config:
+        cfg = experiment(Path(work_dir), **kwargs)
+        object.__setattr__(cfg, "_filename", "configs/mine.py")
+        return cfg
+
+    return build
+
+
+def chosen(cfg: Config, resume: str | None = None) -> str:
+    choose_work_dir(cfg, resume)
+    return cfg.work_dir
+
+
+def test_a_config_that_is_run_again_gets_the_next_folder(by_default, capture_log) -> None:
+    assert chosen(by_default()) == "work_dirs/mine"
+    assert not capture_log()
+    save(Path("work_dirs/mine/iter_3.pth"))
+    save(Path("work_dirs/mine_2/best_mIoU_iter_3.pth"))
+    assert chosen(by_default()) == "work_dirs/mine_3"
+    assert capture_log() == ["work_dirs/mine_2 has an earlier run of this config; this one goes to work_dirs/mine_3."]
+
+
+def test_resuming_goes_on_in_the_last_folder_or_in_that_of_the_checkpoint(by_default) -> None:
+    assert chosen(by_default(), "auto") == "work_dirs/mine"
+    first = save(Path("work_dirs/mine/iter_3.pth"))
+    save(Path("work_dirs/mine_2/iter_3.pth"))
+    assert chosen(by_default(), "auto") == "work_dirs/mine_2"
+    assert chosen(by_default(resume=True)) == "work_dirs/mine_2"
+    assert chosen(by_default(), str(first)) == "work_dirs/mine"
+    assert chosen(by_default(), str(save(Path("elsewhere/iter_3.pth")))) == "work_dirs/mine_3"
+
+
+def test_folders_that_the_config_names_stay(by_default) -> None:
+    save(Path("runs/iter_3.pth"))
+    assert chosen(by_default("runs")) == "runs"
+    save(Path("work_dirs/mine/iter_3.pth"))
+    hooks = dict(checkpoint=dict(type="AtomicCheckpointHook", out_dir="kept"))
+    assert chosen(by_default(default_hooks=hooks)) == "work_dirs/mine"

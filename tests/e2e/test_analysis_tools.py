@@ -123,7 +123,7 @@ def test_a_tool_starts_as_a_program_of_its_own(run_tool) -> None:
 @pytest.mark.parametrize(
     ("tool", "arguments", "problem"),
     [
-        ("confusion_matrix", [CONFIG, "nowhere.pt"], "no checkpoint nowhere.pt"),
+        ("confusion_matrix", [CONFIG, "nowhere.pt"], "checkpoint 'nowhere.pt' does not exist"),
         ("confusion_matrix", [CONFIG, TEACHER.split("@")[0]], "exported from 'TinyScenes-T'"),
         ("per_class_accuracy", ["nowhere.json"], "no per-class file nowhere.json"),
         ("per_class_accuracy", [STUDENT], "with which config"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from densevlm_mm.apis import build_runner, enable_resume, load_experiment
+from densevlm_mm.apis import build_runner, claim_work_dir, load_experiment
 from densevlm_mm.apis.teacher_cache import PreparedCache
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def train(experiment) -> Callable[..., Run]:
 
     def run(name: str, work_dir: str, resume: Path | None = None, last: int = 6, **options: object) -> Run:
         cfg = experiment(name, work_dir, **options)
-        enable_resume(cfg, None if resume is None else str(resume))
+        claim_work_dir(cfg, None if resume is None else str(resume))
         build_runner(cfg).train()
         return Run(Path(cfg.work_dir), last)
 
