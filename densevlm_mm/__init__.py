@@ -1,17 +1,17 @@
 """DenseVLM as an OpenMMLab plugin: unbiased region-language alignment for dense prediction."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from densevlm_mm.compat import install as _install_compat
 
 _install_compat()  # before any mmdet or mmseg import: they import mmcv.ops at module level
 
 from densevlm_mm import registry as registry  # noqa: E402
+from densevlm_mm.lazy_exports import lazy_exports  # noqa: E402
 
 if TYPE_CHECKING:
     from densevlm_mm.apis import load_experiment, use_vocabulary
-    from densevlm_mm.inference import OpenVocabularyInferencer, Prediction, SimilarityMaps
+    from densevlm_mm.inference import OpenVocabularyInferencer, Prediction
     from densevlm_mm.models.backbones import DenseVLMBackbone
     from densevlm_mm.models.encoders import DenseImageEncoder
     from densevlm_mm.models.losses import DecoupledAlignmentLoss
@@ -28,7 +28,6 @@ _HOMES = {
     "DenseVLMBackbone": "models.backbones",
     "OpenVocabularyInferencer": "inference",
     "Prediction": "inference",
-    "SimilarityMaps": "inference",
     "Vocabulary": "vocabulary",
     "build_class_embeddings": "models.text",
     "load_experiment": "apis",
@@ -42,19 +41,10 @@ __all__ = [
     "DenseVLMBackbone",
     "OpenVocabularyInferencer",
     "Prediction",
-    "SimilarityMaps",
     "Vocabulary",
     "build_class_embeddings",
     "load_experiment",
     "use_vocabulary",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

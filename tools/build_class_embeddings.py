@@ -1,17 +1,18 @@
 """Builds the text embeddings of a vocabulary with the text tower of a CLIP model."""
 
+from __future__ import annotations
+
 import argparse
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import densevlm_mm
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.models.text import ClassEmbeddings, build_class_embeddings
-from densevlm_mm.models.text.class_embeddings import NORMALIZATIONS
-from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.templates import TEMPLATE_SETS
 from densevlm_mm.vocabulary.vocabulary import SYNONYM_RULES, packaged_vocabularies
+
+if TYPE_CHECKING:
+    from densevlm_mm.models.text import ClassEmbeddings
 
 EXAMPLE = """\
 example:
@@ -42,7 +43,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--normalization",
         default="class",
-        choices=NORMALIZATIONS,
+        metavar="{class,prompt}",
         help="class: unit-length class vectors (default); prompt: mean of unit prompt vectors (published training)",
     )
     parser.add_argument(
@@ -73,6 +74,9 @@ def parse_args() -> argparse.Namespace:
 
 def build(args: argparse.Namespace) -> ClassEmbeddings:
     """Builds and saves what the command line asks for."""
+    from densevlm_mm.models.text import build_class_embeddings
+    from densevlm_mm.vocabulary import Vocabulary
+
     vocabulary = Vocabulary.load(args.vocabulary if len(args.vocabulary) > 1 else args.vocabulary[0])
     if args.num_things is not None:
         vocabulary = vocabulary.with_num_things(args.num_things)
@@ -98,6 +102,10 @@ def build(args: argparse.Namespace) -> ClassEmbeddings:
 def main() -> None:
     """Runs the tool."""
     args = parse_args()
+
+    import densevlm_mm
+    from densevlm_mm.apis import exit_on_user_error
+
     start = time.perf_counter()
     with exit_on_user_error("tools/build_class_embeddings.py"):
         embeddings = build(args)

@@ -5,24 +5,18 @@ into things and stuff by your own file, by WordNet, or by a chat endpoint, which
 Nothing is lost in silence: OUT.report.json lists every joined and every dropped word with the reason.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from densevlm_mm.apis import exit_on_user_error
 from densevlm_mm.files import write_text
-from densevlm_mm.vocabulary import Vocabulary
-from densevlm_mm.vocabulary.category_sets import (
-    ChatClassifier,
-    MappedKinds,
-    WordNetClassifier,
-    count_words,
-    load_synonyms,
-    split_kinds,
-)
-from densevlm_mm.vocabulary.category_sets.kinds import KindClassifier
+
+if TYPE_CHECKING:
+    from densevlm_mm.vocabulary.category_sets.kinds import KindClassifier
 
 EXAMPLE = """\
 input, one JSON object a line:
@@ -67,6 +61,8 @@ def parse_args() -> argparse.Namespace:
 
 def build_classifiers(args: argparse.Namespace) -> list[KindClassifier]:
     """Those that tell things from stuff, in the order of their authority."""
+    from densevlm_mm.vocabulary.category_sets import ChatClassifier, MappedKinds, WordNetClassifier
+
     classifiers: list[KindClassifier] = []
     if args.kinds:
         classifiers.append(MappedKinds(args.kinds))
@@ -90,6 +86,9 @@ def build(args: argparse.Namespace) -> dict[str, Any]:
         FileNotFoundError: If a file is not there.
         ValueError: If a file is malformed, a classifier fails, or no word is left.
     """
+    from densevlm_mm.vocabulary import Vocabulary
+    from densevlm_mm.vocabulary.category_sets import count_words, load_synonyms, split_kinds
+
     classifiers = build_classifiers(args)
     asked = ", ".join(classifier.source for classifier in classifiers)
     counts = count_words(args.words, load_synonyms(args.synonyms) if args.synonyms else None)
@@ -124,6 +123,9 @@ def build(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Build, and say what became of the words."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+
     with exit_on_user_error("tools/build_vocabulary.py"):
         report = build(args)
     num_things = sum(entry["isthing"] for entry in report["classes"])

@@ -10,13 +10,16 @@ Examples:
     python tools/cache_teacher.py configs/densevlm/pretrain_coco_cached.py --amp --verify 100
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
-from mmengine.dist import is_main_process
+from densevlm_mm.apis.arguments import add_experiment_arguments
 
-from densevlm_mm.apis import add_experiment_arguments, check_inputs, enable_amp, exit_on_user_error, load_experiment
-from densevlm_mm.apis.teacher_cache import PreparedCache
+if TYPE_CHECKING:
+    from densevlm_mm.apis.teacher_cache import PreparedCache
 
 
 def parse_args() -> argparse.Namespace:
@@ -61,6 +64,12 @@ def verify(prepared: PreparedCache, count: int, tolerance: float | None) -> str 
 def main() -> None:
     """Fill, verify or describe the cache."""
     args = parse_args()
+
+    from mmengine.dist import is_main_process
+
+    from densevlm_mm.apis import check_inputs, enable_amp, exit_on_user_error, load_experiment
+    from densevlm_mm.apis.teacher_cache import PreparedCache
+
     problem = None
     with exit_on_user_error("tools/cache_teacher.py"):
         work_dir = args.work_dir or "work_dirs/cache_teacher"

@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-from report.before_after import stack_before_after
 from report.commands import CommandError, RunningCommand
 from report.experiments import COLUMNS
 
@@ -69,6 +68,9 @@ def table(results: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     """Generate the world, train, evaluate, report."""
     args = parse_args()
+
+    from report.before_after import stack_before_after  # imports torch
+
     os.chdir(ROOT)
     began = time.time()
     student, teacher = (

@@ -11,25 +11,16 @@ Examples:
     python tools/export_encoder.py work_dirs/densevlm/iter_300.pth tiny.safetensors --image-only
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.checkpoint_files import read_checkpoint
-from densevlm_mm.models.clip import (
-    CheckpointName,
-    ClipArchitecture,
-    build_clip,
-    export_open_clip,
-    read_state_dict,
-    resolve_architecture,
-)
-from densevlm_mm.models.clip.loading import load_strictly
-from densevlm_mm.models.clip.model_source import read_description
+    from densevlm_mm.models.clip import ClipArchitecture
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,6 +70,11 @@ def export(
         FileNotFoundError: If the checkpoint, or the weights with the text tower, do not exist.
         ValueError: If the checkpoint does not come from a pretraining run, or the parts do not fit.
     """
+    import torch
+
+    from densevlm_mm.models.clip import export_open_clip, read_state_dict, resolve_architecture
+    from densevlm_mm.models.clip.model_source import read_description
+
     if alpha is not None and not 0 <= alpha <= 1:
         raise ValueError(f"--alpha must be in [0, 1], got {alpha}")
     description = read_description(Path(checkpoint))
@@ -98,6 +94,9 @@ def export(
 def _with_text_tower(
     visual: dict[str, Tensor], architecture: ClipArchitecture, checkpoint: str, text_from: str | None
 ) -> dict[str, Tensor]:
+    from densevlm_mm.models.clip import CheckpointName, build_clip
+    from densevlm_mm.models.clip.loading import load_strictly
+
     source = text_from or _origin(checkpoint)
     if not source or source == "random" or not CheckpointName.parse(source).exists():
         raise FileNotFoundError(
@@ -113,6 +112,8 @@ def _with_text_tower(
 
 def _origin(checkpoint: str) -> str:
     """The weights that training started from, as far as the checkpoint says."""
+    from densevlm_mm.checkpoint_files import read_checkpoint
+
     content = read_checkpoint(checkpoint, verify=False).content
     return content["encoder"].get("checkpoint", "") if isinstance(content, dict) and "encoder" in content else ""
 
@@ -120,6 +121,11 @@ def _origin(checkpoint: str) -> str:
 def main() -> None:
     """Export, and say what was written."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.models.clip import resolve_architecture
+    from densevlm_mm.models.clip.model_source import read_description
+
     with exit_on_user_error("tools/export_encoder.py"):
         file = export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype, args.alpha)
         preprocessing = resolve_architecture(read_description(file)).preprocess_cfg

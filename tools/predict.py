@@ -17,11 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.dist import get_world_size
-
-from densevlm_mm.apis import add_experiment_arguments, connect_processes, exit_on_user_error, names_of_arguments
-from densevlm_mm.engine.quiet_console import quiet_console
-from densevlm_mm.inference import DEFAULT_SCORE_THR, OpenVocabularyInferencer, ResultFolder, is_video, list_files
+from densevlm_mm.apis.arguments import add_experiment_arguments
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,6 +56,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Build the model, predict on one image after the other."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+
     with exit_on_user_error("tools/predict.py"):
         found = predict(args)
     if not found["predictions/num_images"]:
@@ -68,6 +67,12 @@ def main() -> None:
 
 def predict(args: argparse.Namespace) -> dict[str, float]:
     """Predict on everything; how many images there were."""
+    from mmengine.dist import get_world_size
+
+    from densevlm_mm.apis import connect_processes, names_of_arguments
+    from densevlm_mm.engine.quiet_console import quiet_console
+    from densevlm_mm.inference import DEFAULT_SCORE_THR, OpenVocabularyInferencer, ResultFolder, is_video, list_files
+
     score_thr = DEFAULT_SCORE_THR if args.score_thr is None else args.score_thr
     videos = [path for path in args.inputs if is_video(path)]
     urls = [path for path in args.inputs if "://" in path]

@@ -10,24 +10,23 @@ Examples:
         data/coco/annotations/pseudo_labels_train2017.json --dtype bfloat16
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmengine.utils import track_iter_progress
+from densevlm_mm.apis.arguments import add_experiment_arguments
 
-from densevlm_mm.apis import add_experiment_arguments, build_runner, check_inputs, exit_on_user_error, load_experiment
-from densevlm_mm.datasets import RegionDataSample
-from densevlm_mm.engine.hooks import RegionTeacherHook
-from densevlm_mm.models.layers import check_retrieval, retrieve
-from densevlm_mm.registry import HOOKS
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    from densevlm_mm.datasets import RegionDataSample
+    from densevlm_mm.engine.hooks import RegionTeacherHook
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,6 +47,8 @@ def prepare(cfg: Config, dtype: str | None) -> tuple[Runner, RegionTeacherHook]:
     Raises:
         ValueError: If the config has no teacher that answers with categories, or runs in several processes.
     """
+    from densevlm_mm.apis import build_runner
+
     if cfg.launcher != "none":
         raise ValueError("run this tool in one process; train_dataloader.dataset.dataset.indices selects images")
     cfg.train_dataloader.update(drop_last=False)
@@ -64,6 +65,11 @@ def naming_hook(cfg: Config, dtype: str | None) -> RegionTeacherHook:
     Raises:
         ValueError: If there is none.
     """
+    from mmengine.registry import init_default_scope
+
+    from densevlm_mm.engine.hooks import RegionTeacherHook
+    from densevlm_mm.registry import HOOKS
+
     init_default_scope(cfg.default_scope)
     for options in filter(None, (*cfg.default_hooks.values(), *cfg.get("custom_hooks", ()))):
         if issubclass(HOOKS.get(options.type), RegionTeacherHook):
@@ -82,6 +88,10 @@ def named_regions(
     sample: RegionDataSample, temperature: float, threshold: float
 ) -> Iterator[tuple[list[float], int, float]]:
     """Yield the regions that the teacher is sure of: box (x, y, width, height in source pixels), class, probability."""
+    import torch
+
+    from densevlm_mm.models.layers import retrieve
+
     found = retrieve(sample.regions.teacher_logits, temperature, threshold)
     (pad_h, pad_w), (scale_x, scale_y) = sample.pad_shape, sample.scale_factor
     to_source = torch.tensor([pad_w / scale_x, pad_h / scale_y] * 2, dtype=torch.float64)
@@ -100,6 +110,8 @@ def pseudo_labels(runner: Runner, hook: RegionTeacherHook, temperature: float, t
     Returns:
         A COCO json: images, annotations with scores, categories (all classes of the vocabulary) with thing flags.
     """
+    from mmengine.utils import track_iter_progress
+
     embeddings = runner.model.class_embeddings
     loader = runner.build_dataloader(runner.cfg.train_dataloader, seed=runner.seed)
     prefix = runner.cfg.train_dataloader.dataset.dataset
@@ -135,6 +147,10 @@ def pseudo_labels(runner: Runner, hook: RegionTeacherHook, temperature: float, t
 def main() -> None:
     """Write the file, and say how many regions it has."""
     args = parse_args()
+
+    from densevlm_mm.apis import check_inputs, exit_on_user_error, load_experiment
+    from densevlm_mm.models.layers import check_retrieval
+
     with exit_on_user_error("tools/pseudo_labels.py"):
         work_dir = args.work_dir or "work_dirs/pseudo_labels"
         cfg = load_experiment(args.config, args.cfg_options, work_dir, args.launcher)

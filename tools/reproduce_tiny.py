@@ -15,7 +15,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from densevlm_mm.apis import exit_on_user_error
 from report.experiments import NAMES, select_experiments
 from report.page import write_report
 from report.plan import WORLD_FILES, Settings, plan_tasks, world_task
@@ -58,6 +57,9 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def main() -> None:
     """Run what is missing, write the page."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+
     with exit_on_user_error("tools/reproduce_tiny.py"):
         settings = settings_of(args)
     memo = settings.folder("runs") / "finished.json"

@@ -10,17 +10,7 @@ Examples:
 
 import argparse
 
-from densevlm_mm.apis import (
-    add_experiment_arguments,
-    build_runner,
-    check_inputs,
-    enable_outputs,
-    enable_show,
-    enable_tta,
-    exit_on_user_error,
-    load_experiment,
-    use_checkpoint,
-)
+from densevlm_mm.apis.arguments import add_experiment_arguments
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,6 +35,18 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Load the experiment, check what it needs, test."""
     args = parse_args()
+
+    from densevlm_mm.apis import (
+        build_runner,
+        check_inputs,
+        enable_outputs,
+        enable_show,
+        enable_tta,
+        exit_on_user_error,
+        load_experiment,
+        use_checkpoint,
+    )
+
     with exit_on_user_error("tools/test.py"):
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)
         use_checkpoint(cfg, args.checkpoint)

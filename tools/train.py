@@ -8,18 +8,7 @@ Examples:
 
 import argparse
 
-from densevlm_mm.apis import (
-    add_experiment_arguments,
-    build_runner,
-    check_inputs,
-    choose_work_dir,
-    claim_work_dir,
-    count_accumulation,
-    enable_amp,
-    enable_auto_scale_lr,
-    exit_on_user_error,
-    load_experiment,
-)
+from densevlm_mm.apis.arguments import add_experiment_arguments
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +31,19 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Load the experiment, check what it needs, train."""
     args = parse_args()
+
+    from densevlm_mm.apis import (
+        build_runner,
+        check_inputs,
+        choose_work_dir,
+        claim_work_dir,
+        count_accumulation,
+        enable_amp,
+        enable_auto_scale_lr,
+        exit_on_user_error,
+        load_experiment,
+    )
+
     with exit_on_user_error("tools/train.py"):
         cfg = load_experiment(args.config, args.cfg_options, args.work_dir, args.launcher)
         if args.amp:

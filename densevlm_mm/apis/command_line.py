@@ -1,12 +1,11 @@
 """What the command lines of the tools share."""
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import init_dist, is_distributed
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -14,21 +13,6 @@ from mmengine.runner import Runner
 from densevlm_mm.apis.user_errors import log_traceback, user_message
 from densevlm_mm.compat.cpu_distributed import init_cpu_process_group
 from densevlm_mm.compat.loader_temp_dir import share_loader_temp_dir
-
-
-def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of every tool that runs an experiment: ``--work-dir --cfg-options --launcher``."""
-    parser.add_argument("--work-dir", help="folder for logs and results; default: work_dirs/<name of the config>")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="override config values, e.g. train_dataloader.batch_size=8 model.loss.threshold=0.5",
-    )
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
-    # torch.distributed.launch passes it; torchrun sets the environment variable.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
 @contextmanager

@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import Compose, DefaultSampler, pseudo_collate
 from mmengine.infer import BaseInferencer
-from mmengine.registry import DATASETS, TRANSFORMS, DefaultScope
+from mmengine.registry import TRANSFORMS, DefaultScope
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from densevlm_mm.apis import load_experiment, use_checkpoint
 from densevlm_mm.apis.components import component_class
-from densevlm_mm.apis.outputs import innermost_dataset
 from densevlm_mm.checkpoint_files import find_state_dict
 from densevlm_mm.datasets.transforms import LoadImage
 from densevlm_mm.engine.hooks.prepare_classes import prepare_classes
@@ -33,6 +31,7 @@ from densevlm_mm.inference.inputs import (
 )
 from densevlm_mm.inference.prediction import Prediction
 from densevlm_mm.inference.similarity import SimilarityMaps
+from densevlm_mm.inference.trained_config import class_metainfo, is_config, prediction_pipeline, trained_config
 from densevlm_mm.models.clip import StateDictMismatch
 from densevlm_mm.models.open_vocabulary import OpenVocabularyModel
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
@@ -91,11 +90,11 @@ class OpenVocabularyInferencer(BaseInferencer):
             raise ValueError(f"the score threshold is a number in [0, 1], not {score_thr}")
         self.score_thr = score_thr
         for_encoder: dict[str, Any] = dict(templates=templates, input_size=input_size, window=window)
-        if weights is None and not _is_config(model):
+        if weights is None and not is_config(model):
             cfg = encoder_config(str(model), vocabulary=DEFAULT_VOCABULARY, **for_encoder)
             cfg.merge_from_dict(cfg_options or {})
         else:
-            cfg = _experiment(model, weights, cfg_options, for_encoder)
+            cfg = trained_config(model, weights, cfg_options, for_encoder)
         scope = cfg.get("default_scope", "mmengine")
         with DefaultScope.overwrite_default_scope(scope):
             super().__init__(cfg, cfg.get("load_from"), device and str(device), scope, show_progress=False)
@@ -305,51 +304,6 @@ class OpenVocabularyInferencer(BaseInferencer):
     def postprocess(self, preds: Any, visualization: Any, return_datasample: bool = False, **options: Any) -> dict:
         """What mmengine's inferencers return; for mmengine."""
         return dict(predictions=preds, visualization=visualization)
-
-
-def prediction_pipeline(cfg: Config) -> list[Any]:
-    """The transforms of a config's test data, without those that read annotations."""
-    steps = []
-    for step in innermost_dataset(cfg).pipeline:
-        kind = component_class(cfg, TRANSFORMS, step)
-        if isinstance(kind, type) and issubclass(kind, LoadAnnotations):
-            continue
-        if kind is LoadImageFromFile and set(step) <= {"type", "backend_args"}:
-            # ours says what is wrong with an image, and that it is truncated
-            step = {**step, "type": "densevlm_mm.LoadImage"}
-        steps.append(step)
-    return steps
-
-
-def class_metainfo(cfg: Config) -> dict[str, Any]:
-    """Classes of the data set that the config tests on, for models whose predictions carry no names."""
-    dataset = innermost_dataset(cfg)
-    known = {**getattr(component_class(cfg, DATASETS, dataset), "METAINFO", {}), **(dataset.get("metainfo") or {})}
-    return {key: known[key] for key in ("classes", "palette", "novel_classes") if known.get(key) is not None}
-
-
-def _is_config(model: Any) -> bool:
-    return isinstance(model, Config) or (isinstance(model, str | Path) and Path(model).suffix == ".py")
-
-
-def _experiment(model: Any, weights: Any, cfg_options: dict | None, for_encoder: dict[str, Any]) -> Config:
-    if given := sorted(key for key, value in for_encoder.items() if value is not None):
-        raise ValueError(
-            f"{', '.join(given)}: only for an encoder alone; a detector's or segmentor's are in its config"
-        )
-    if not _is_config(model):
-        raise ValueError(f"{model} is no config file (.py); encoder weights are given without a checkpoint")
-    if isinstance(model, Config):
-        cfg = Config(model.to_dict() if hasattr(model, "to_dict") else dict(model), filename=model.filename)
-        cfg.merge_from_dict(cfg_options or {})
-    else:
-        cfg = load_experiment(str(model), cfg_options)
-    if cfg.get("default_scope") not in ("mmdet", "mmseg") or "test_dataloader" not in cfg:
-        raise ValueError(f"{cfg.filename} is no detector's or segmentor's config with a test_dataloader.")
-    if weights is None:
-        raise ValueError(f"{cfg.filename} is a config without the checkpoint of its model: give both")
-    use_checkpoint(cfg, str(weights))
-    return cfg
 
 
 def _check_regions(given: dict[str, np.ndarray], size: tuple[int, int]) -> None:

@@ -35,11 +35,12 @@ class ResultFolder:
         self._num_written = 0
 
     def write_images(self, results: Iterable[Prediction | UnreadableImage]) -> None:
-        """Write each result before the next one is asked for; a photograph's picture is a JPEG, others are PNG."""
+        """Write each result before the next one is asked for; a photograph with boxes is a JPEG, others are PNG."""
         for result in results:
             self._record(result)
             if isinstance(result, Prediction):
-                suffix = ".jpg" if Path(result.path).suffix.lower() in (".jpg", ".jpeg") else ".png"
+                is_photo = Path(result.path).suffix.lower() in (".jpg", ".jpeg") and result.label_map is None
+                suffix = ".jpg" if is_photo else ".png"
                 result.save(self._pictures.path(result.sample, suffix))
                 self._show(result)
 

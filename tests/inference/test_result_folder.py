@@ -25,8 +25,8 @@ def test_images_have_records_pictures_and_names_apart(
         Path(f"label_maps/cam{n}/1.png") for n in (1, 2)
     ]
     assert sorted(path.relative_to(out).as_posix() for path in (out / "pictures").rglob("*.*")) == [
-        "pictures/cam1/1.jpg",
-        "pictures/cam2/1.jpg",
+        "pictures/cam1/1.png",
+        "pictures/cam2/1.png",
     ]
     prediction = see(images[0])
     assert [segment["name"] for segment in records[0]["segments"]] == prediction.names

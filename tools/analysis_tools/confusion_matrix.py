@@ -11,19 +11,7 @@ Examples:
 import argparse
 from pathlib import Path
 
-from densevlm_mm.analysis import collect_region_scores
-from densevlm_mm.analysis.command_line import (
-    SOURCE_HELP,
-    add_common_arguments,
-    analysis_parser,
-    file_stem,
-    load_models,
-    one_line_errors,
-    progress_bar,
-)
-from densevlm_mm.analysis.confusion_matrix import confusion_record, plot_confusion, region_confusion
-from densevlm_mm.analysis.confusion_page import can_write_pages, write_confusion_page
-from densevlm_mm.tables import write_json
+from densevlm_mm.analysis.arguments import SOURCE_HELP, add_common_arguments, analysis_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +27,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Classify regions, count, draw."""
     args = parse_args()
+
+    from densevlm_mm.analysis import collect_region_scores
+    from densevlm_mm.analysis.command_line import file_stem, load_models, one_line_errors, progress_bar
+    from densevlm_mm.analysis.confusion_matrix import confusion_record, plot_confusion, region_confusion
+    from densevlm_mm.analysis.confusion_page import can_write_pages, write_confusion_page
+    from densevlm_mm.tables import write_json
+
     with one_line_errors("confusion_matrix.py"):
         for model in load_models(args.checkpoints, args):
             scores = collect_region_scores(model, args.cache, progress_bar)

@@ -12,18 +12,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from densevlm_mm.analysis import collect_region_scores
-from densevlm_mm.analysis.command_line import (
-    SOURCE_HELP,
-    add_common_arguments,
-    analysis_parser,
-    load_models,
-    one_line_errors,
-    progress_bar,
-)
-from densevlm_mm.analysis.foreground_bias import COLUMNS, foreground_bias_rows, plot_foreground_bias, stuff_order
-from densevlm_mm.analysis.models import retrieval_settings
-from densevlm_mm.tables import write_csv, write_json
+from densevlm_mm.analysis.arguments import SOURCE_HELP, add_common_arguments, analysis_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,6 +28,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Classify regions, count, draw."""
     args = parse_args()
+
+    from densevlm_mm.analysis import collect_region_scores
+    from densevlm_mm.analysis.command_line import load_models, one_line_errors, progress_bar
+    from densevlm_mm.analysis.foreground_bias import COLUMNS, foreground_bias_rows, plot_foreground_bias, stuff_order
+    from densevlm_mm.analysis.models import retrieval_settings
+    from densevlm_mm.tables import write_csv, write_json
+
     with one_line_errors("foreground_bias.py"):
         rows: dict[str, list[dict]] = {}
         metrics: dict[str, dict[str, float]] = {}

@@ -11,18 +11,8 @@ Example:
 import argparse
 from pathlib import Path
 
-from densevlm_mm.analysis.command_line import (
-    add_common_arguments,
-    add_image_arguments,
-    analysis_parser,
-    load_models,
-    one_line_errors,
-)
-from densevlm_mm.analysis.grid_classification import classify_grid, plot_grid_classification
-from densevlm_mm.analysis.images import load_canvas_image
-from densevlm_mm.analysis.models import retrieval_settings
+from densevlm_mm.analysis.arguments import add_common_arguments, add_image_arguments, analysis_parser
 from densevlm_mm.output_names import output_names
-from densevlm_mm.tables import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +33,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Classify, draw."""
     args = parse_args()
+
+    from densevlm_mm.analysis.command_line import load_models, one_line_errors
+    from densevlm_mm.analysis.grid_classification import classify_grid, plot_grid_classification
+    from densevlm_mm.analysis.images import load_canvas_image
+    from densevlm_mm.analysis.models import retrieval_settings
+    from densevlm_mm.tables import write_json
+
     with one_line_errors("grid_classification.py"):
         models = load_models(args.checkpoints, args)
         temperature, threshold = retrieval_settings(models[0].cfg)

@@ -12,18 +12,7 @@ Examples:
 import argparse
 from pathlib import Path
 
-from densevlm_mm.analysis import AnalysisModel, check_names, collect_region_scores, parse_model_source
-from densevlm_mm.analysis.command_line import (
-    SOURCE_HELP,
-    add_common_arguments,
-    analysis_parser,
-    file_stem,
-    one_line_errors,
-    progress_bar,
-)
-from densevlm_mm.analysis.models import default_name
-from densevlm_mm.analysis.per_class_accuracy import load_per_class, per_class_table, plot_per_class_accuracy
-from densevlm_mm.tables import write_csv
+from densevlm_mm.analysis.arguments import SOURCE_HELP, add_common_arguments, analysis_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +29,11 @@ def parse_args() -> argparse.Namespace:
 
 def per_class_rows(text: str, args: argparse.Namespace) -> tuple[str, list[dict]]:
     """Name and per-class rows of one FILE; a checkpoint is evaluated."""
+    from densevlm_mm.analysis import AnalysisModel, collect_region_scores, parse_model_source
+    from densevlm_mm.analysis.command_line import file_stem, progress_bar
+    from densevlm_mm.analysis.models import default_name
+    from densevlm_mm.analysis.per_class_accuracy import load_per_class
+
     if text.endswith(".json"):
         name, _, path = text.rpartition("=") if not Path(text).exists() else ("", "", text)
         return name or default_name(path), load_per_class(path)
@@ -53,6 +47,12 @@ def per_class_rows(text: str, args: argparse.Namespace) -> tuple[str, list[dict]
 def main() -> None:
     """Read or evaluate, put side by side, draw."""
     args = parse_args()
+
+    from densevlm_mm.analysis import check_names
+    from densevlm_mm.analysis.command_line import one_line_errors
+    from densevlm_mm.analysis.per_class_accuracy import per_class_table, plot_per_class_accuracy
+    from densevlm_mm.tables import write_csv
+
     with one_line_errors("per_class_accuracy.py"):
         pairs = [per_class_rows(text, args) for text in args.files]
         check_names([name for name, _ in pairs])

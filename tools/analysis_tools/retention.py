@@ -13,16 +13,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from densevlm_mm.analysis.command_line import (
-    SOURCE_HELP,
-    add_common_arguments,
-    analysis_parser,
-    load_models,
-    one_line_errors,
-    progress_bar,
-)
-from densevlm_mm.analysis.retention import default_captions, image_level_scores, plot_retention
-from densevlm_mm.tables import write_csv, write_json
+from densevlm_mm.analysis.arguments import SOURCE_HELP, add_common_arguments, analysis_parser
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +33,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Embed, score, compare."""
     args = parse_args()
+
+    from densevlm_mm.analysis.command_line import load_models, one_line_errors, progress_bar
+    from densevlm_mm.analysis.retention import default_captions, image_level_scores, plot_retention
+    from densevlm_mm.tables import write_csv, write_json
+
     with one_line_errors("retention.py"):
         results: dict[str, dict[str, float]] = {}
         for model in load_models(args.checkpoints, args):

@@ -11,17 +11,8 @@ Example:
 import argparse
 from pathlib import Path
 
-from densevlm_mm.analysis.command_line import (
-    add_common_arguments,
-    add_image_arguments,
-    analysis_parser,
-    load_models,
-    one_line_errors,
-)
-from densevlm_mm.analysis.images import load_canvas_image
-from densevlm_mm.analysis.similarity_map import plot_similarity_maps, similarity_maps
+from densevlm_mm.analysis.arguments import add_common_arguments, add_image_arguments, analysis_parser
 from densevlm_mm.output_names import output_names
-from densevlm_mm.tables import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,6 +38,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Embed, compare, draw."""
     args = parse_args()
+
+    from densevlm_mm.analysis.command_line import load_models, one_line_errors
+    from densevlm_mm.analysis.images import load_canvas_image
+    from densevlm_mm.analysis.similarity_map import plot_similarity_maps, similarity_maps
+    from densevlm_mm.tables import write_json
+
     with one_line_errors("similarity_map.py"):
         models = load_models(args.checkpoints, args)
         texts = {model.name: model.embed_texts(args.texts, args.templates) for model in models}

@@ -40,9 +40,10 @@ def best_time(run: Callable[[], object], repeats: int) -> tuple[float, object]:
 
 def main() -> None:
     """Print times, their ratio, and whether the detections are the same."""
+    args = parse_args()
+
     from mmdet.models.layers import multiclass_nms as over_all
 
-    args = parse_args()
     torch.manual_seed(0)
     corner, size = torch.rand(args.regions, 2) * 800, torch.rand(args.regions, 2) * 200 + 10
     boxes = torch.cat([corner, corner + size], dim=1)

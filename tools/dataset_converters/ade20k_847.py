@@ -6,9 +6,6 @@ same with ``--verify``.
 
 import argparse
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.datasets.converters import ADE20K847Converter
-
 NUM_IMAGES = dict(training=25574, validation=2000)
 
 
@@ -28,6 +25,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert or verify."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.datasets.converters import ADE20K847Converter
+
     with exit_on_user_error("tools/dataset_converters/ade20k_847.py"):
         converter = ADE20K847Converter(args.source, args.out, args.splits)
         summary = converter.verify(args.nproc) if args.verify else converter.convert(args.nproc)

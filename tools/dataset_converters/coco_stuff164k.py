@@ -5,9 +5,6 @@ Example: ``python tools/dataset_converters/coco_stuff164k.py data/coco --nproc 8
 
 import argparse
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.datasets.converters import COCOStuff164kConverter
-
 NUM_IMAGES = dict(train2017=118287, val2017=5000)
 
 
@@ -30,6 +27,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert or verify."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.datasets.converters import COCOStuff164kConverter
+
     with exit_on_user_error("tools/dataset_converters/coco_stuff164k.py"):
         converter = COCOStuff164kConverter(args.root, args.splits)
         summary = converter.verify(args.nproc) if args.verify else converter.convert(args.nproc)

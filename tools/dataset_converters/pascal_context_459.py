@@ -6,9 +6,6 @@ Example: ``python tools/dataset_converters/pascal_context_459.py data/pascal_con
 
 import argparse
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.datasets.converters import PascalContext459Converter
-
 NUM_IMAGES = 5104
 
 
@@ -31,6 +28,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert or verify."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.datasets.converters import PascalContext459Converter
+
     with exit_on_user_error("tools/dataset_converters/pascal_context_459.py"):
         converter = PascalContext459Converter(args.root, args.split)
         summary = converter.verify(args.nproc) if args.verify else converter.convert(args.nproc)

@@ -2,9 +2,6 @@
 
 import argparse
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.tiny_scenes import generate_tiny_scenes
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -22,6 +19,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Generate the world."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.tiny_scenes import generate_tiny_scenes
+
     with exit_on_user_error("tools/dataset_converters/tiny_scenes.py"):
         generate_tiny_scenes(
             args.out,

@@ -7,17 +7,17 @@ Example:
     python tools/test.py configs/fvit/ov-coco_b16_clipself.py weights/fvit_b16.pth
 """
 
+from __future__ import annotations
+
 import argparse
 from collections import Counter
+from typing import TYPE_CHECKING
 
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from torch import nn
-
-from densevlm_mm.apis import exit_on_user_error, load_experiment
-from densevlm_mm.checkpoint_files import check_finite, find_state_dict, read_checkpoint
 from densevlm_mm.files import atomic_write
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import nn
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,7 +31,9 @@ def parse_args() -> argparse.Namespace:
 
 def build_empty(cfg: Config) -> nn.Module:
     """Build a config's detector without weights: its names and shapes are what counts."""
+    import torch
     from mmdet.registry import MODELS
+    from mmengine.registry import init_default_scope
 
     init_default_scope(cfg.default_scope)
     cfg.model.backbone.encoder.checkpoint = "random"
@@ -42,6 +44,12 @@ def build_empty(cfg: Config) -> nn.Module:
 def main() -> None:
     """Convert, and report."""
     args = parse_args()
+
+    import torch
+
+    from densevlm_mm.apis import exit_on_user_error, load_experiment
+    from densevlm_mm.checkpoint_files import check_finite, find_state_dict, read_checkpoint
+
     with exit_on_user_error("tools/model_converters/fvit.py"):
         from densevlm_mm.models.detectors.fvit_checkpoints import convert_fvit
 

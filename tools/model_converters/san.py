@@ -10,14 +10,16 @@ Examples:
         --model ViT-B-16-quickgelu --text-from open_clip:openai
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from densevlm_mm.apis import exit_on_user_error
 from densevlm_mm.files import atomic_write
-from densevlm_mm.models.clip import ModelName, build_clip, load_visual
+
+if TYPE_CHECKING:
+    from densevlm_mm.models.clip import ModelName
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +61,9 @@ def convert(
         FileNotFoundError: If a checkpoint does not exist.
         ValueError: If a checkpoint does not hold the architecture, or it is not one of OpenAI's ViTs.
     """
+    import torch
+
+    from densevlm_mm.models.clip import build_clip, load_visual
     from densevlm_mm.models.segmentors.san_weights import to_mmseg_layout  # imports mmseg
 
     if Path(out).suffix != ".pth":
@@ -80,6 +85,9 @@ def convert(
 def main() -> None:
     """Convert, and say what was written."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+
     with exit_on_user_error("tools/model_converters/san.py"):
         blocks = convert(args.checkpoint, args.out, args.model, args.text_from, args.encoder_blocks)
     print(f"wrote {args.out}: image encoder of {blocks} blocks, the others in the recognition head")

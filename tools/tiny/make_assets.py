@@ -15,9 +15,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from densevlm_mm.tiny_scenes import generate_tiny_scenes
-from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +44,10 @@ def main() -> None:
     parser.add_argument("--student-seed", type=int, default=0)
     parser.add_argument("--teacher-seed", type=int, default=0)
     args = parser.parse_args()
+
+    from densevlm_mm.tiny_scenes import generate_tiny_scenes
+    from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
+
     out, data = args.out_dir.resolve(), args.data.resolve()
     out.mkdir(parents=True, exist_ok=True)
     if not (data / "annotations" / "panoptic_val.json").is_file():

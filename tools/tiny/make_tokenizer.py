@@ -10,8 +10,6 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from densevlm_mm.tiny_scenes.captions import caption_words
-
 NUM_BYTE_TOKENS = 512  # each byte inside a word and at its end
 NUM_SPECIAL_TOKENS = 2  # start and end of text
 
@@ -45,6 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the .txt.gz to write")
     out = parser.parse_args().out
+
+    from densevlm_mm.tiny_scenes.captions import caption_words
+
     merges = learn_merges(caption_words())
     write_merges(out, merges)
     print(f"{len(merges)} merges, vocab_size {NUM_BYTE_TOKENS + len(merges) + NUM_SPECIAL_TOKENS}")
