@@ -10,12 +10,10 @@ Examples:
 """
 
 import argparse
+import signal
+import sys
 import threading
 import webbrowser
-
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.engine.quiet_console import quiet_console
-from densevlm_mm.web import TINY_SCENES, serve
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,7 +22,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--encoder",
         nargs="+",
-        default=TINY_SCENES,
         metavar="FILE",
         help="weights of one or two encoders, by any of their names; default: the embedded TinyScenes CLIPs",
     )
@@ -35,11 +32,16 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C or SIGTERM, both of which leave no files behind."""
     args = parse_args()
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.engine.quiet_console import quiet_console
+    from densevlm_mm.web import TINY_SCENES, serve
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with exit_on_user_error("tools/web.py"):
         quiet_console("work_dirs/web/web.log")
-        with serve(args.encoder, args.port, args.device) as address:
+        with serve(args.encoder or TINY_SCENES, args.port, args.device) as address:
             print(f"the page is at {address} (Ctrl-C ends it)", flush=True)
             if args.open:
                 webbrowser.open(address)

@@ -59,10 +59,11 @@ def serve(encoders: Sequence[str] = TINY_SCENES, port: int | None = None, device
         for letter, encoder in zip(letters, encoders, strict=True)
     }
     refuse_downloads()
-    with TemporaryDirectory(prefix="densevlm_web_") as folder, _gradio_folder(folder):
-        results = Path(folder) / "results"
+    with TemporaryDirectory(prefix="densevlm_web_") as folder, _gradio_folder(Path(folder, "gradio")) as uploads:
+        results, examples = uploads / "results", Path(folder, "examples")  # gradio deletes old files from its folder
         results.mkdir()
-        page = build_page(EncoderComparison(named), PhotoReader(folder), results)
+        examples.mkdir()
+        page = build_page(EncoderComparison(named), PhotoReader(examples), results)
         try:
             _, address, _ = page.queue(max_size=32, default_concurrency_limit=1).launch(
                 server_name=HOST,
@@ -72,7 +73,7 @@ def serve(encoders: Sequence[str] = TINY_SCENES, port: int | None = None, device
                 prevent_thread_lock=True,
                 quiet=True,
                 show_error=True,
-                allowed_paths=[folder],  # an empty list would let an environment variable add others
+                allowed_paths=[str(uploads)],  # an empty list would let an environment variable add others
                 max_file_size=MAX_BYTES,
                 run_history=False,
                 enable_monitoring=False,
@@ -111,13 +112,20 @@ class NoRemoteFiles:
 
 
 @contextmanager
-def _gradio_folder(folder: str) -> Iterator[None]:
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = folder
+def _gradio_folder(folder: Path) -> Iterator[Path]:
+    """Let gradio keep its files in a folder, and serve files from nowhere else.
+
+    Its cache of examples, unless told otherwise, is a folder below the working directory, and served as well.
+    """
+    folder.mkdir()
+    names = ("GRADIO_TEMP_DIR", "GRADIO_EXAMPLES_CACHE")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(folder)))
     try:
-        yield
+        yield folder
     finally:
-        if before is None:
-            del os.environ["GRADIO_TEMP_DIR"]
-        else:
-            os.environ["GRADIO_TEMP_DIR"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

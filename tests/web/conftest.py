@@ -7,8 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("gradio", reason='the page needs gradio: pip install -e ".[web]"')
-
 from densevlm_mm.inference import OpenVocabularyInferencer
 from densevlm_mm.web import TINY_SCENES, serve
 from densevlm_mm.web.comparison import EncoderComparison
@@ -25,13 +23,6 @@ class ServedPage(NamedTuple):
 
     address: str
     lookups: list[str]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _kept_embeddings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DENSEVLM_MM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +44,9 @@ def comparison() -> EncoderComparison:
 
 
 @pytest.fixture(scope="session")
-def served(_kept_embeddings: None) -> Iterator[ServedPage]:
+def served() -> Iterator[ServedPage]:
     """The page on the two embedded encoders."""
+    pytest.importorskip("gradio", reason='the page needs gradio: pip install -e ".[web]"')
     lookups: list[str] = []
     resolve, connect = socket.getaddrinfo, socket.socket.connect
 

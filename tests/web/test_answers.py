@@ -2,9 +2,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
-import gradio as gr
 import numpy as np
 import pytest
+
+pytest.importorskip("gradio", reason='the page needs gradio: pip install -e ".[web]"')
+
+import gradio as gr
 
 from densevlm_mm.web.answers import BOX, POINT, Answers, similarity_tiles
 from densevlm_mm.web.comparison import EncoderComparison
