@@ -36,6 +36,7 @@ class BuildWithProjectFiles(build_py):
 
 ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 REPORT = ["doit>=0.37"]
+WEB = ["gradio>=6.31,<7"]
 PICTURES = ["plotly>=6", "supervision>=0.25"]  # interactive confusion matrices; Prediction.to_supervision()
 
 setup(
@@ -57,15 +58,18 @@ setup(
         "report": REPORT,
         "loggers": ["mlflow>=3.0", "wandb>=0.18"],
         "pictures": PICTURES,
+        "web": WEB,
         "dev": [
             *ONNX,
             *REPORT,
+            *WEB,
             "alembic",  # alembic and sqlalchemy: MLflow's database, without the rest of the full package
             "hypothesis>=6.100",
             "mlflow-skinny>=3.0",
             "mypy>=1.11",
             "pip>=23.1",
             *PICTURES,
+            "playwright>=1.49",
             "pre-commit>=3.7",
             "pytest>=8.2",
             "pytest-xdist>=3.6",

@@ -40,7 +40,7 @@ LAYERS = (
     ("apis",),
     ("inference",),
     ("analysis",),
-    ("cli",),
+    ("cli", "web"),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 

@@ -31,9 +31,9 @@ class EvaluationRecordHook(Hook):
     The record has ``checkpoint``, ``alpha`` of the weight ensemble, ``encoder``, ``data`` (annotation file or folder of
     images), ``data_sha256`` (of that file; of a folder, of the names and sizes of its images), ``classes`` (vocabulary,
     templates, normalization, text model), ``canvas`` (how images are resized, padded and cut),
-    ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as there is such a thing.
-    It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in
-    ``<time>.json`` of a test's log.
+    ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as there is such a
+    thing. It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in ``<time>.json``
+    of a test's log.
 
     Args:
         out_file: JSON to write ``metrics`` and ``evaluation`` of a test to, for metrics without a per-class table.

@@ -104,9 +104,9 @@ def test_log_and_files_say_what_the_figures_are_of(cfg: Config, tmp_path: Path) 
         num_regions=7,
     )
     assert lines[-1] == (
-        f"evaluated: checkpoint {tmp_path}/weights.pth; data {tmp_path}; data_sha256 {record['data_sha256']}; "
-        "classes (vocabulary two, num_classes 2, templates plain); canvas ResizeLongestSide(size=8), PadToSquare(size=(16, 16)); image_interpolation bicubic, "
-        "antialiased; num_images 2; num_regions 7"
+        f"evaluated: checkpoint {tmp_path}/weights.pth; data {tmp_path}; data_sha256 {record['data_sha256']}; classes "
+        "(vocabulary two, num_classes 2, templates plain); canvas ResizeLongestSide(size=8), PadToSquare(size=(16, "
+        "16)); image_interpolation bicubic, antialiased; num_images 2; num_regions 7"
     )
     assert json.loads((tmp_path / "table.json").read_text()) == dict(
         metrics=dict(stuff=None, count=3), evaluation=record, classes=[dict(name="a")]
