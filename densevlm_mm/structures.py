@@ -20,13 +20,13 @@ class RegionDataSample(BaseDataElement):
     ``pad_shape`` (S, S), ``scale_factor`` (width, height).
 
     Attributes:
-        regions: training regions; ``boxes_norm_xyxy`` (R, 4) float32, ``cell_ids`` (R,) int64, which address a region
+        regions: Training regions; ``boxes_norm_xyxy`` (R, 4) float32, ``cell_ids`` (R,) int64, which address a region
             of the image; ``category_labels`` (R,) int64 for regions that came with categories. Hooks add their
             targets of regions here, (R, ...), and their targets of images to the sample itself. As long as images are
             not augmented, (``img_id``, cell id) addresses a region's targets.
-        gt_regions: annotated regions; ``labels`` (N,) int64, ``is_thing`` (N,) bool, ``boxes_norm_xyxy`` (N, 4)
+        gt_regions: Annotated regions; ``labels`` (N,) int64, ``is_thing`` (N,) bool, ``boxes_norm_xyxy`` (N, 4)
             float32, ``masks`` (N, h, w) bool.
-        pred_regions: scores of the annotated regions, written by the model; ``box_scores`` and ``mask_scores``
+        pred_regions: Scores of the annotated regions, written by the model; ``box_scores`` and ``mask_scores``
             (N, K) float32 cosines.
     """
 

@@ -22,7 +22,7 @@ example:
 
 
 def parse_args() -> argparse.Namespace:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -73,7 +73,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def build(args: argparse.Namespace) -> ClassEmbeddings:
-    """Builds and saves what the command line asks for."""
+    """Build and save what the command line asks for."""
     from densevlm_mm.models.text import build_class_embeddings
     from densevlm_mm.vocabulary import Vocabulary
 
@@ -100,7 +100,7 @@ def build(args: argparse.Namespace) -> ClassEmbeddings:
 
 
 def main() -> None:
-    """Runs the tool."""
+    """Run the tool."""
     args = parse_args()
 
     import densevlm_mm

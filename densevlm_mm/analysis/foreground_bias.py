@@ -26,7 +26,7 @@ def foreground_bias_rows(scores: RegionScores, temperature: float = 0.01) -> lis
 
     Args:
         scores: The regions.
-        temperature: tau of the softmax over all K classes whose value is the confidence (Section 3.2).
+        temperature: Tau of the softmax over all K classes whose value is the confidence (Section 3.2).
 
     Returns:
         One dict for each pair that occurs: ``stuff``, ``thing``, ``count``, ``share`` (percent of the stuff class's

@@ -111,8 +111,8 @@ def classify_grid(
         image: On the canvas of the model's config.
         embeddings: K classes.
         grid: m rows, n columns.
-        temperature: tau of the softmax.
-        threshold: theta; cells with a higher probability are kept.
+        temperature: Tau of the softmax.
+        threshold: Theta; cells with a higher probability are kept.
 
     Raises:
         ValueError: If the grid has no cell, or temperature or threshold is outside its range.
@@ -143,7 +143,7 @@ def plot_grid_classification(
         rgb: The image, RGB (H, W, 3) uint8.
         results: Name of a checkpoint to what it sees.
         path: PNG to write.
-        threshold: theta that the cells were classified with, for the legend.
+        threshold: Theta that the cells were classified with, for the legend.
     """
     height, width = rgb.shape[:2]
     columns = max(result.grid[1] for result in results.values())

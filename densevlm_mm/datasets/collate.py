@@ -15,13 +15,13 @@ def skip_none_collate(data_batch: Sequence[Any]) -> Any:
     then smaller by the skipped samples; no other image takes their place.
 
     Args:
-        data_batch: samples of one batch, ``None`` for a skipped one.
+        data_batch: Samples of one batch, ``None`` for a skipped one.
 
     Returns:
         The collated batch.
 
     Raises:
-        ValueError: every sample of the batch was skipped.
+        ValueError: Every sample of the batch was skipped.
     """
     kept = [sample for sample in data_batch if sample is not None]
     if not kept:

@@ -29,14 +29,14 @@ class OVCocoDataset(ClassOrderCocoDataset):
     by giving the first three, in any order and spelling.
 
     Args:
-        drop_novel: drop the annotations of novel classes: True for training, False for tests. There is no default,
+        drop_novel: Drop the annotations of novel classes: True for training, False for tests. There is no default,
             because a wrong one would not be noticed.
-        *args: as in :class:`ClassOrderCocoDataset`.
-        **kwargs: as in :class:`ClassOrderCocoDataset`.
+        *args: As in :class:`ClassOrderCocoDataset`.
+        **kwargs: As in :class:`ClassOrderCocoDataset`.
 
     Raises:
-        ValueError: as :class:`ClassOrderCocoDataset`; no image is left, or ``metainfo`` has no proper split.
-        FileNotFoundError: there is no such file.
+        ValueError: As :class:`ClassOrderCocoDataset`; no image is left, or ``metainfo`` has no proper split.
+        FileNotFoundError: There is no such file.
 
     Example:
         >>> train = DATASETS.build(dict(type='OVCocoDataset', drop_novel=True, data_root='data/coco',

@@ -32,16 +32,16 @@ class OVLVISDataset(ClassOrderCocoDataset):
     the official files they are the packaged ones.
 
     Args:
-        drop_novel: drop the annotations of novel classes: True for training, False for tests. There is no default,
+        drop_novel: Drop the annotations of novel classes: True for training, False for tests. There is no default,
             because a wrong one would not be noticed.
-        *args: as in :class:`ClassOrderCocoDataset`. Image paths come from the file's ``coco_url``, which holds the
+        *args: As in :class:`ClassOrderCocoDataset`. Image paths come from the file's ``coco_url``, which holds the
             folder: ``data_prefix=dict(img='')``. Where an image has none, from its ``file_name``.
-        **kwargs: as in :class:`ClassOrderCocoDataset`.
+        **kwargs: As in :class:`ClassOrderCocoDataset`.
 
     Raises:
-        ValueError: as :class:`ClassOrderCocoDataset`; a class has no ``frequency`` in the file; ``metainfo`` names
+        ValueError: As :class:`ClassOrderCocoDataset`; a class has no ``frequency`` in the file; ``metainfo`` names
             other novel classes than the file.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: There is no such file.
 
     Example:
         >>> train = DATASETS.build(dict(type='OVLVISDataset', drop_novel=True, data_root='data/lvis',

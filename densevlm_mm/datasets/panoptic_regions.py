@@ -30,23 +30,23 @@ class PanopticRegionDataset(BaseDataset):
     ``metainfo``: ``classes`` (names), ``is_thing`` (flags), ``vocabulary_name``.
 
     Args:
-        ann_file: panoptic JSON, relative to ``data_root``.
-        data_root: root of ``ann_file`` and ``data_prefix``.
-        data_prefix: folders ``img`` of the images and ``seg`` of the PNGs.
-        vocabulary: packaged name or file of the vocabulary.
+        ann_file: Panoptic JSON, relative to ``data_root``.
+        data_root: Root of ``ann_file`` and ``data_prefix``.
+        data_prefix: Folders ``img`` of the images and ``seg`` of the PNGs.
+        vocabulary: Packaged name or file of the vocabulary.
         match_categories: ``name`` or ``order``.
-        pipeline: transforms; :class:`~densevlm_mm.datasets.transforms.LoadPanopticRegions` makes the regions.
-        indices: the first so many images (int), or these (sequence).
-        serialize_data: keep the annotations as one buffer that the workers share.
-        test_mode: as in ``BaseDataset``: a pipeline that returns ``None`` is an error.
-        lazy_init: leave reading the annotations for later.
-        backend_args: arguments of mmengine's file backend for the JSON.
-        max_overhang: pixels that a thing's box may reach over the border of its image.
-        allowed_roots: folders that absolute file names, and names with ``..``, may lead to.
+        pipeline: Transforms; :class:`~densevlm_mm.datasets.transforms.LoadPanopticRegions` makes the regions.
+        indices: The first so many images (int), or these (sequence).
+        serialize_data: Keep the annotations as one buffer that the workers share.
+        test_mode: As in ``BaseDataset``: a pipeline that returns ``None`` is an error.
+        lazy_init: Leave reading the annotations for later.
+        backend_args: Arguments of mmengine's file backend for the JSON.
+        max_overhang: Pixels that a thing's box may reach over the border of its image.
+        allowed_roots: Folders that absolute file names, and names with ``..``, may lead to.
 
     Raises:
-        ValueError: categories do not match the vocabulary; the file is malformed or empty.
-        FileNotFoundError: the file, or the first image or PNG, does not exist.
+        ValueError: Categories do not match the vocabulary; the file is malformed or empty.
+        FileNotFoundError: The file, or the first image or PNG, does not exist.
 
     Example:
         >>> val = PanopticRegionDataset('annotations/panoptic_val2017.json', data_root='data/coco',
@@ -158,16 +158,16 @@ def match_categories(categories: Sequence[dict], vocabulary: Vocabulary, rule: s
     """Match the categories of a panoptic file with the classes of a vocabulary.
 
     Args:
-        categories: dicts with ``id``, ``name`` and ``isthing``.
+        categories: Dicts with ``id``, ``name`` and ``isthing``.
         vocabulary: K classes with thing flags.
         rule: ``name`` or ``order``, see :class:`PanopticRegionDataset`.
-        source: the file, for the error.
+        source: The file, for the error.
 
     Returns:
         Category id to label, 0 to K - 1.
 
     Raises:
-        ValueError: they do not match.
+        ValueError: They do not match.
     """
     ordered = sorted(categories, key=lambda category: category["id"])
     flags = np.array([bool(category["isthing"]) for category in ordered])

@@ -61,11 +61,11 @@ class RegionFile:
     """What a region file holds.
 
     Attributes:
-        regions: per image, by what the file calls it (``image_id``, else ``file_name``); only images with regions.
-        images: the file's image records by id and by file name; empty if it has none.
-        classes: category names in ascending order of their ids; empty without categories.
-        is_thing: their thing flags where the file has them.
-        dropped: number of regions left out, by reason.
+        regions: Per image, by what the file calls it (``image_id``, else ``file_name``); only images with regions.
+        images: The file's image records by id and by file name; empty if it has none.
+        classes: Category names in ascending order of their ids; empty without categories.
+        is_thing: Their thing flags where the file has them.
+        dropped: Number of regions left out, by reason.
     """
 
     regions: dict[Hashable, ImageRegions]
@@ -94,17 +94,17 @@ def load_region_file(
     ``file_name``, and optionally ``category_id``, ``score`` and ``iscrowd``; crowds are left out.
 
     Args:
-        path: path or URI.
-        min_size: shortest side in source pixels that a region must have.
-        min_score: lowest ``score`` that a region must have; ``None`` does not look at scores.
-        backend_args: arguments of mmengine's file backend.
+        path: Path or URI.
+        min_size: Shortest side in source pixels that a region must have.
+        min_score: Lowest ``score`` that a region must have; ``None`` does not look at scores.
+        backend_args: Arguments of mmengine's file backend.
 
     Returns:
         The regions.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no such JSON, or a region is malformed.
+        FileNotFoundError: There is no such file.
+        ValueError: It is no such JSON, or a region is malformed.
     """
     content = read_json(path, "region file", RegionContent | list[RegionRecord], backend_args)
     if isinstance(content, list):

@@ -27,26 +27,26 @@ class RegionProposalDataset(UnlabeledImageDataset):
     says it); :class:`RegionLabelHook` turns them into classes of the model.
 
     Args:
-        source: see :class:`UnlabeledImageDataset`.
+        source: See :class:`UnlabeledImageDataset`.
         region_file: JSON as :func:`load_region_file` reads it, relative to ``data_root``. Its images are those of
             ``source`` by id, or by file name if ``source`` is a folder or a list.
-        min_size: shortest side in source pixels that a region must have.
-        min_score: lowest score that a region must have; ``None`` does not look at scores.
-        data_root: root of ``source``, ``region_file`` and ``data_prefix``.
-        data_prefix: see :class:`UnlabeledImageDataset`.
-        pipeline: transforms.
-        on_error: see :class:`UnlabeledImageDataset`, like the arguments that follow.
-        max_skipped: most unreadable images that are tolerated with ``skip``.
-        extensions: what counts as an image in a folder.
-        indices: the first so many images with regions (int), or these (sequence).
-        serialize_data: keep the list as one buffer that the workers share.
-        test_mode: as in ``BaseDataset``.
-        lazy_init: leave reading the files for later.
-        backend_args: arguments of mmengine's file backend for both files.
-        allowed_roots: folders that absolute paths, and paths with ``..``, may lead to.
+        min_size: Shortest side in source pixels that a region must have.
+        min_score: Lowest score that a region must have; ``None`` does not look at scores.
+        data_root: Root of ``source``, ``region_file`` and ``data_prefix``.
+        data_prefix: See :class:`UnlabeledImageDataset`.
+        pipeline: Transforms.
+        on_error: See :class:`UnlabeledImageDataset`, like the arguments that follow.
+        max_skipped: Most unreadable images that are tolerated with ``skip``.
+        extensions: What counts as an image in a folder.
+        indices: The first so many images with regions (int), or these (sequence).
+        serialize_data: Keep the list as one buffer that the workers share.
+        test_mode: As in ``BaseDataset``.
+        lazy_init: Leave reading the files for later.
+        backend_args: Arguments of mmengine's file backend for both files.
+        allowed_roots: Folders that absolute paths, and paths with ``..``, may lead to.
 
     Raises:
-        ValueError: the region file is malformed, or belongs to other images.
+        ValueError: The region file is malformed, or belongs to other images.
         FileNotFoundError: a file does not exist.
 
     Example:

@@ -19,7 +19,7 @@ def seeded_random_state(*entropy: int) -> Iterator[None]:
     """Seed the global generators of Python, numpy and torch's CPU for a block, and restore their state afterwards.
 
     Args:
-        entropy: non-negative integers that together are the seed.
+        entropy: Non-negative integers that together are the seed.
     """
     # The main process also runs this (num_workers=0): without restoring, loading data would steer the training's own
     # randomness. torch.manual_seed would reseed the GPUs too, which the states saved here do not cover.
@@ -47,9 +47,9 @@ class SeededDataset:
     is logged once. Put this wrapper outermost.
 
     Args:
-        dataset: the data set or its config.
-        seed: seed of the augmentation; ``None`` takes the sampler's (that is, the run's), 0 for a plain index.
-        lazy_init: leave loading the annotations for later.
+        dataset: The data set or its config.
+        seed: Seed of the augmentation; ``None`` takes the sampler's (that is, the run's), 0 for a plain index.
+        lazy_init: Leave loading the annotations for later.
 
     Example:
         >>> train = SeededDataset(dict(type='UnlabeledImageDataset', source='data/images', pipeline=[...]))
@@ -88,7 +88,7 @@ class SeededDataset:
         """Sample of the wrapped data set, drawn with its own seed.
 
         Args:
-            idx: index; a :class:`~densevlm_mm.datasets.samplers.SampleIndex` brings its epoch.
+            idx: Index; a :class:`~densevlm_mm.datasets.samplers.SampleIndex` brings its epoch.
         """
         epoch = getattr(idx, "epoch", None)
         if epoch is None and not self._warned:

@@ -45,23 +45,23 @@ class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
     Args:
         source: COCO-format ``.json`` (LVIS too; only ``images`` is used), ``.txt`` with a path a line (UTF-8; ``#``
             begins a comment), or a folder that is searched with its subfolders. Relative to ``data_root``.
-        data_root: root of ``source`` and ``data_prefix``.
+        data_root: Root of ``source`` and ``data_prefix``.
         data_prefix: ``img``: folder that the paths of a JSON or list are relative to. Not for a folder as source.
-        pipeline: transforms.
+        pipeline: Transforms.
         on_error: ``raise`` or ``skip``.
-        max_skipped: most unreadable images that are tolerated with ``skip``.
-        extensions: what counts as an image in a folder, in lower case; capitals match too.
-        indices: the first so many images (int), or these (sequence).
-        serialize_data: keep the list as one buffer that the workers share.
-        test_mode: as in ``BaseDataset``.
-        lazy_init: leave reading the list for later.
-        backend_args: arguments of mmengine's file backend for the list.
-        allowed_roots: folders that absolute paths in a JSON or list, and paths with ``..``, may lead to.
+        max_skipped: Most unreadable images that are tolerated with ``skip``.
+        extensions: What counts as an image in a folder, in lower case; capitals match too.
+        indices: The first so many images (int), or these (sequence).
+        serialize_data: Keep the list as one buffer that the workers share.
+        test_mode: As in ``BaseDataset``.
+        lazy_init: Leave reading the list for later.
+        backend_args: Arguments of mmengine's file backend for the list.
+        allowed_roots: Folders that absolute paths in a JSON or list, and paths with ``..``, may lead to.
 
     Raises:
-        ValueError: unknown ``on_error``; an empty, malformed or repeating source; too many unreadable images.
-        FileNotFoundError: the source does not exist, or an image of it (with ``on_error='skip'``: the first).
-        UnreadableImageError: from an item, with ``on_error='raise'``.
+        ValueError: Unknown ``on_error``; an empty, malformed or repeating source; too many unreadable images.
+        FileNotFoundError: The source does not exist, or an image of it (with ``on_error='skip'``: the first).
+        UnreadableImageError: From an item, with ``on_error='raise'``.
 
     Example:
         >>> images = UnlabeledImageDataset('annotations/instances_train2017.json', data_root='data/coco',
@@ -127,7 +127,7 @@ class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
         """Keep a subset of the images, in place.
 
         Args:
-            indices: the first so many images (int), or these (sequence).
+            indices: The first so many images (int), or these (sequence).
         """
         super().get_subset_(indices)
         self._skips = SkippedImages(self.max_skipped)
@@ -136,7 +136,7 @@ class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
         """Make a data set of a subset of the images.
 
         Args:
-            indices: the first so many images (int), or these (sequence).
+            indices: The first so many images (int), or these (sequence).
         """
         subset = super().get_subset(indices)
         subset._skips = SkippedImages(self.max_skipped)

@@ -27,11 +27,11 @@ class WideLabelDataset(CheckedLabelMaps):
     labels to 8 bits.
 
     Args:
-        ignore_index: label of pixels that do not count; must be 65535, which the converters write.
-        **kwargs: as in :class:`CheckedLabelMaps`.
+        ignore_index: Label of pixels that do not count; must be 65535, which the converters write.
+        **kwargs: As in :class:`CheckedLabelMaps`.
 
     Raises:
-        ValueError: as :class:`CheckedLabelMaps`; ``ignore_index`` is another, or a class is unknown.
+        ValueError: As :class:`CheckedLabelMaps`; ``ignore_index`` is another, or a class is unknown.
     """
 
     def __init__(self, ignore_index: int = WIDE_IGNORE_INDEX, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class WideLabelDataset(CheckedLabelMaps):
         """New label of every class, ``ignore_index`` for classes left out; None if nothing changes.
 
         Args:
-            new_classes: the classes in use, None for all.
+            new_classes: The classes in use, None for all.
         """
         classes = cls.METAINFO["classes"]
         if new_classes is None or list(new_classes) == list(classes):
@@ -63,7 +63,7 @@ class ADE20K847Dataset(WideLabelDataset):
     """ADE20K with all 847 classes (A-847), as ``tools/dataset_converters/ade20k_847.py`` writes it.
 
     Args:
-        **kwargs: as in ``WideLabelDataset``.
+        **kwargs: As in ``WideLabelDataset``.
     """
 
     METAINFO = dict(classes=load_classes("ade20k_847"))
@@ -74,8 +74,8 @@ class PascalContext459Dataset(WideLabelDataset):
     """Pascal-Context with all 459 classes (PC-459), as ``tools/dataset_converters/pascal_context_459.py`` writes it.
 
     Args:
-        ann_file: list of image names without suffix.
-        **kwargs: as in ``WideLabelDataset``.
+        ann_file: List of image names without suffix.
+        **kwargs: As in ``WideLabelDataset``.
     """
 
     METAINFO = dict(classes=load_classes("pascal_context_459"))

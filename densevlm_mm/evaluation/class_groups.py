@@ -16,8 +16,8 @@ class ClassGroups:
     """The K classes of an evaluation with their groups.
 
     Args:
-        classes: names, as the data set spells them.
-        synonyms: the names of each class.
+        classes: Names, as the data set spells them.
+        synonyms: The names of each class.
         is_thing: (K,) bool, or None if unknown.
         is_seen: (K,) bool: a name of the class is a name of the training vocabulary; None if not asked for.
     """
@@ -34,13 +34,13 @@ class ClassGroups:
         """Look things and stuff up.
 
         Args:
-            classes: names of the data set.
-            is_thing: thing flags of the data set, if it has them.
-            vocabulary: vocabulary with the classes, in any order, which brings thing flags and synonyms; None: the
+            classes: Names of the data set.
+            is_thing: Thing flags of the data set, if it has them.
+            vocabulary: Vocabulary with the classes, in any order, which brings thing flags and synonyms; None: the
                 names alone.
 
         Raises:
-            ValueError: the vocabulary lacks a class of the data set, or has several of its name.
+            ValueError: The vocabulary lacks a class of the data set, or has several of its name.
         """
         flags = None if is_thing is None else np.asarray(is_thing, dtype=bool)
         if vocabulary is None:
@@ -54,7 +54,7 @@ class ClassGroups:
         """Tell seen classes from unseen ones.
 
         Args:
-            train_vocabulary: name or file of the training vocabulary, or its names.
+            train_vocabulary: Name or file of the training vocabulary, or its names.
         """
         trained = Vocabulary.load(train_vocabulary) if isinstance(train_vocabulary, str) else None
         groups = map(synonyms_of, train_vocabulary) if trained is None else trained.synonyms

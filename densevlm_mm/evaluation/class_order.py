@@ -31,14 +31,14 @@ class ClassOrderCocoMetric(CocoMetric):
     The file is checked, and what is missing in it filled in, see :func:`read_instances`.
 
     Args:
-        ann_file: annotations in COCO's format; None takes the ground truth from the data samples.
-        *args: as in mmdet's ``CocoMetric``.
-        max_overhang: pixels that a box of ``ann_file`` may reach over the border of its image.
-        **kwargs: as in mmdet's ``CocoMetric``.
+        ann_file: Annotations in COCO's format; None takes the ground truth from the data samples.
+        *args: As in mmdet's ``CocoMetric``.
+        max_overhang: Pixels that a box of ``ann_file`` may reach over the border of its image.
+        **kwargs: As in mmdet's ``CocoMetric``.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is malformed, or has no category, or several, of a class (before the first image); a
+        FileNotFoundError: There is no such file.
+        ValueError: The file is malformed, or has no category, or several, of a class (before the first image); a
             prediction's name is none of the classes; ``proposal_fast``, which mmdet 3.3 cannot compute with numpy 1.24
             and newer and which pairs proposals with other images' objects unless both are in the order of the file.
     """
@@ -91,8 +91,8 @@ class ClassOrderCocoMetric(CocoMetric):
         """Keep the predictions of a batch, their labels those of the data set.
 
         Args:
-            data_batch: not used.
-            data_samples: dicts with ``img_id``, ``ori_shape`` and ``pred_instances``.
+            data_batch: Not used.
+            data_samples: Dicts with ``img_id``, ``ori_shape`` and ``pred_instances``.
         """
         super().process(data_batch, [self._numbered_as_data_set(sample) for sample in data_samples])
 

@@ -29,13 +29,13 @@ class OVCocoAP50Metric(ClassOrderCocoMetric, OVCocoMetric):
     ``save_best='coco/novel_ap50'`` set ``rule='greater'``.
 
     Args:
-        ann_file: the official ``instances_val2017.json``; None takes the ground truth from the data samples.
+        ann_file: The official ``instances_val2017.json``; None takes the ground truth from the data samples.
         metric: ``bbox`` or ``segm``; one, since both would write to the same keys.
         iou_thrs: IoU thresholds, 0.5 first; default 0.5 to 0.95. ``[0.5]`` is quicker.
-        **kwargs: as in mmdet's ``CocoMetric``.
+        **kwargs: As in mmdet's ``CocoMetric``.
 
     Raises:
-        ValueError: the metric is another, the first of ``iou_thrs`` is not 0.5, the data set has no base/novel split,
+        ValueError: The metric is another, the first of ``iou_thrs`` is not 0.5, the data set has no base/novel split,
             or the file lacks one of its classes. Raised before the first image.
 
     Example:
@@ -72,7 +72,7 @@ class OVCocoAP50Metric(ClassOrderCocoMetric, OVCocoMetric):
         """Compute the figures.
 
         Args:
-            results: pairs of ground truth and prediction, one an image, as ``process`` makes them.
+            results: Pairs of ground truth and prediction, one an image, as ``process`` makes them.
 
         Returns:
             Figures by key, without prefix.

@@ -48,23 +48,23 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
     in another order than the data set.
 
     Args:
-        ignore_index: label of pixels that do not count; None takes the data set's, or else 255.
-        vocabulary: packaged vocabulary or file with the data set's classes, for thing flags and synonyms; None: the
+        ignore_index: Label of pixels that do not count; None takes the data set's, or else 255.
+        vocabulary: Packaged vocabulary or file with the data set's classes, for thing flags and synonyms; None: the
             data set's ``is_thing``, if it has it, and its names.
-        train_vocabulary: names seen in training: a packaged vocabulary, a file, or a list of names. None: those that
+        train_vocabulary: Names seen in training: a packaged vocabulary, a file, or a list of names. None: those that
             the model was trained on, if its predictions carry them (``training_classes``). ``()`` leaves the seen and
             unseen figures out.
-        outfile_prefix: where to write the per-class table and the figures: ``<prefix>.csv`` and ``<prefix>.json``;
+        outfile_prefix: Where to write the per-class table and the figures: ``<prefix>.csv`` and ``<prefix>.json``;
             None writes nothing.
-        iou_metrics: of ``mIoU``, ``mDice``, ``mFscore``.
-        beta: of the F-score.
-        output_dir: folder for the predicted label maps, 16-bit where the classes need it.
-        format_only: only write them: without ground truth, or over other classes than the data set's.
-        collect_device: as in ``BaseMetric``.
-        prefix: as in ``BaseMetric``.
+        iou_metrics: Of ``mIoU``, ``mDice``, ``mFscore``.
+        beta: Of the F-score.
+        output_dir: Folder for the predicted label maps, 16-bit where the classes need it.
+        format_only: Only write them: without ground truth, or over other classes than the data set's.
+        collect_device: As in ``BaseMetric``.
+        prefix: As in ``BaseMetric``.
 
     Raises:
-        ValueError: the predictions have other classes than the data set or another size than the ground truth, a label
+        ValueError: The predictions have other classes than the data set or another size than the ground truth, a label
             is no class, ``ignore_index`` is a class or not the data set's, images were lost on the way, or no pixel
             has a label.
 
@@ -132,8 +132,8 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
         """Count the pixels of each image, and write its prediction if asked to.
 
         Args:
-            data_batch: not used.
-            data_samples: dicts with ``pred_sem_seg`` and, unless ``format_only``, ``gt_sem_seg``, both with ``data``
+            data_batch: Not used.
+            data_samples: Dicts with ``pred_sem_seg`` and, unless ``format_only``, ``gt_sem_seg``, both with ``data``
                 (1, H, W), and ``img_path``.
         """
         num_classes = len(self._dataset_meta["classes"])
@@ -178,7 +178,7 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
             pred_label: (H, W), 0 to K - 1.
             label: (H, W), 0 to K - 1 or ``ignore_index``.
             num_classes: K.
-            ignore_index: label of pixels that do not count.
+            ignore_index: Label of pixels that do not count.
 
         Returns:
             Intersection, union, prediction and label, each (K,) int64 on the CPU.
@@ -199,7 +199,7 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
         """Collect the counts of all processes and compute the figures.
 
         Args:
-            size: number of images.
+            size: Number of images.
         """
         self._num_images = size
         return super().evaluate(size)
@@ -208,7 +208,7 @@ class OpenVocabularyIoUMetric(WritesClassTable, IoUMetric):
         """Compute the figures.
 
         Args:
-            results: one array (4, P) an image, see ``process``.
+            results: One array (4, P) an image, see ``process``.
 
         Returns:
             The figures, without prefix.

@@ -27,12 +27,12 @@ class OVLVISMetric(ClassOrderCocoMetric, LVISMetric):
     would stop.
 
     Args:
-        ann_file: annotations in LVIS's format.
+        ann_file: Annotations in LVIS's format.
         metric: ``bbox``, ``segm`` or both.
-        **kwargs: as in mmdet's ``LVISMetric``.
+        **kwargs: As in mmdet's ``LVISMetric``.
 
     Raises:
-        ValueError: another metric; the file lacks a class (before the first image) or a ``frequency``, or an image what
+        ValueError: Another metric; the file lacks a class (before the first image) or a ``frequency``, or an image what
             the federated evaluation needs.
 
     Example:
@@ -68,7 +68,7 @@ class OVLVISMetric(ClassOrderCocoMetric, LVISMetric):
         """Compute the figures.
 
         Args:
-            results: pairs of ground truth and prediction, one an image, as ``process`` makes them.
+            results: Pairs of ground truth and prediction, one an image, as ``process`` makes them.
 
         Returns:
             Figures by key, without prefix.

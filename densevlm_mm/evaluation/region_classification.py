@@ -85,14 +85,14 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
     A group without a sample is logged and its figures are NaN.
 
     Args:
-        outfile_prefix: where to write the per-class table and the figures: ``<prefix>.csv`` and ``<prefix>.json``;
+        outfile_prefix: Where to write the per-class table and the figures: ``<prefix>.csv`` and ``<prefix>.json``;
             ``None`` writes nothing.
-        collect_device: as in ``BaseMetric``.
-        prefix: as in ``BaseMetric``; default ``region``.
-        collect_dir: as in ``BaseMetric``.
+        collect_device: As in ``BaseMetric``.
+        prefix: As in ``BaseMetric``; default ``region``.
+        collect_dir: As in ``BaseMetric``.
 
     Raises:
-        ValueError: scores are missing, half precision, not finite, or not of the data set's number of classes; the
+        ValueError: Scores are missing, half precision, not finite, or not of the data set's number of classes; the
             data set has no thing flags.
     """
 
@@ -112,8 +112,8 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
         """Keep what the figures need of each image.
 
         Args:
-            data_batch: not used.
-            data_samples: dicts with ``img_id``, ``gt_regions`` and ``pred_regions``, see
+            data_batch: Not used.
+            data_samples: Dicts with ``img_id``, ``gt_regions`` and ``pred_regions``, see
                 :class:`~densevlm_mm.structures.RegionDataSample`, and perhaps ``vocabulary_classes``.
         """
         is_thing_K = torch.as_tensor(self._is_thing())
@@ -132,13 +132,13 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
         """Compute the figures.
 
         Args:
-            results: one dict an image.
+            results: One dict an image.
 
         Returns:
             The figures, without prefix.
 
         Raises:
-            ValueError: there is no region at all.
+            ValueError: There is no region at all.
         """
         if not results or not any(len(result["labels"]) for result in results):
             raise ValueError(

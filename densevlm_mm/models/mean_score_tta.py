@@ -20,7 +20,7 @@ class MeanScoreTTAModel(BaseTTAModel):
     a view for 847 classes at 512 x 683 pixels.
 
     Args:
-        module: the segmentor or its config.
+        module: The segmentor or its config.
         data_preprocessor: None takes the segmentor's.
 
     Example:
@@ -31,14 +31,14 @@ class MeanScoreTTAModel(BaseTTAModel):
         """Merge the views of each image.
 
         Args:
-            data_samples_list: for each image the data samples of its views, with ``seg_logits`` (T, H, W) of the
+            data_samples_list: For each image the data samples of its views, with ``seg_logits`` (T, H, W) of the
                 original image, flipped back.
 
         Returns:
             The first view's data samples, with the means in ``seg_logits`` and ``pred_sem_seg`` of them.
 
         Raises:
-            ValueError: the segmentor gives no scores, or the views' have different sizes.
+            ValueError: The segmentor gives no scores, or the views' have different sizes.
         """
         return [_merge(views) for views in data_samples_list]
 

@@ -27,8 +27,8 @@ class Scene:
     """One labelled image.
 
     Attributes:
-        image: uint8 (S, S, 3) RGB.
-        segment_ids: uint8 (S, S); 0 is void, otherwise 1 + the index into ``segment_labels``.
+        image: Uint8 (S, S, 3) RGB.
+        segment_ids: Uint8 (S, S); 0 is void, otherwise 1 + the index into ``segment_labels``.
         segment_labels: Semantic label of each segment; a thing instance or all of a stuff class is one segment.
     """
 

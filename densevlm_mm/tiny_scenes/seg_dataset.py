@@ -18,13 +18,13 @@ class TinyScenesSegDataset(CheckedLabelMaps):
     """Images and label maps of TinyScenes, 32 classes, things first.
 
     Args:
-        ignore_classes: classes whose pixels become ``ignore_index`` when they are loaded, for training without them;
+        ignore_classes: Classes whose pixels become ``ignore_index`` when they are loaded, for training without them;
             ``metainfo`` keeps all classes, so that labels mean the same in training and tests.
-        **kwargs: as in :class:`CheckedLabelMaps`.
+        **kwargs: As in :class:`CheckedLabelMaps`.
 
     Raises:
-        ValueError: as :class:`CheckedLabelMaps`; there is no such class.
-        FileNotFoundError: the folder of images or labels does not exist.
+        ValueError: As :class:`CheckedLabelMaps`; there is no such class.
+        FileNotFoundError: The folder of images or labels does not exist.
 
     Example:
         >>> train = DATASETS.build(dict(type='TinyScenesSegDataset', data_root='data/tiny_scenes', pipeline=[],

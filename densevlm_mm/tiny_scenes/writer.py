@@ -180,8 +180,8 @@ class LoadedSplit:
     """A split in memory.
 
     Attributes:
-        images: uint8 (N, S, S, 3) RGB.
-        segment_ids: uint8 (N, S, S), 0 is void.
+        images: Uint8 (N, S, S, 3) RGB.
+        segment_ids: Uint8 (N, S, S), 0 is void.
         segment_labels: For each image the semantic label of segment 1, 2, ...
     """
 

@@ -26,7 +26,7 @@ def distinct_colours(count: int) -> np.ndarray:
     same whatever ``count``.
 
     Args:
-        count: how many; they repeat when there are no more, after several hundred.
+        count: How many; they repeat when there are no more, after several hundred.
 
     Returns:
         RGB (count, 3) uint8, not to be written to.
@@ -65,9 +65,9 @@ def assign_colours(preferences: list[int], pool: int = 24) -> np.ndarray:
     """Colours of the classes in a picture: each its own, and mostly the same one in every picture.
 
     Args:
-        preferences: number of each class, the most important first; class ``n`` prefers colour ``n % pool``, and takes
+        preferences: Number of each class, the most important first; class ``n`` prefers colour ``n % pool``, and takes
             the next free one if a class before it has that.
-        pool: how many colours there are to prefer; if the picture has more classes, there are more to take.
+        pool: How many colours there are to prefer; if the picture has more classes, there are more to take.
 
     Returns:
         RGB (len(preferences), 3) uint8.

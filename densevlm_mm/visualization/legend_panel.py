@@ -22,9 +22,9 @@ class LegendEntry(NamedTuple):
     """A class in the legend.
 
     Args:
-        name: its name.
+        name: Its name.
         colour: RGB, 0 to 255.
-        shares: part of the image that it covers in each map, 0 to 1.
+        shares: Part of the image that it covers in each map, 0 to 1.
     """
 
     name: str
@@ -61,10 +61,10 @@ def draw_legend(entries: Sequence[LegendEntry], titles: Sequence[str], height: i
     """Draw the legend.
 
     Args:
-        entries: classes, in the order of the list.
-        titles: what the shares are of, one a map.
-        height: height that the columns fill, in pixels; a single taller entry makes the panel taller.
-        scale: enlarges letters and everything else.
+        entries: Classes, in the order of the list.
+        titles: What the shares are of, one a map.
+        height: Height that the columns fill, in pixels; a single taller entry makes the panel taller.
+        scale: Enlarges letters and everything else.
 
     Returns:
         RGB panel (at least ``height``, W, 3) uint8, with everything on it.

@@ -28,10 +28,10 @@ class LegendSegVisualizer(SegLocalVisualizer):
     pictures of the first process.
 
     Args:
-        name: name of the instance.
-        alpha: opacity of the overlay, 0 to 1.
-        min_size: images whose longer side is shorter than this are enlarged to it, in pixels.
-        **kwargs: as in ``SegLocalVisualizer``.
+        name: Name of the instance.
+        alpha: Opacity of the overlay, 0 to 1.
+        min_size: Images whose longer side is shorter than this are enlarged to it, in pixels.
+        **kwargs: As in ``SegLocalVisualizer``.
     """
 
     def __init__(self, name: str = "visualizer", alpha: float = 0.6, min_size: int = 512, **kwargs: Any) -> None:
@@ -63,19 +63,19 @@ class LegendSegVisualizer(SegLocalVisualizer):
         """Draw an image's segmentation and store or show it.
 
         Args:
-            name: name of the picture.
+            name: Name of the picture.
             image: RGB (H, W, 3) uint8.
             data_sample: ``gt_sem_seg`` and ``pred_sem_seg``, either may be missing.
-            draw_gt: draw the ground truth.
-            draw_pred: draw the prediction.
-            show: open a window.
-            wait_time: how long it stays, in seconds; 0 waits for a key.
-            out_file: file to write to instead of the storage backends.
-            step: number of the picture's version.
-            with_labels: not used; the names are in the legend.
+            draw_gt: Draw the ground truth.
+            draw_pred: Draw the prediction.
+            show: Open a window.
+            wait_time: How long it stays, in seconds; 0 waits for a key.
+            out_file: File to write to instead of the storage backends.
+            step: Number of the picture's version.
+            with_labels: Not used; the names are in the legend.
 
         Raises:
-            ValueError: there is nothing to draw.
+            ValueError: There is nothing to draw.
         """
         classes = (self.dataset_meta or {}).get("classes", ())  # a user's images have none
         maps = []

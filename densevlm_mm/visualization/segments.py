@@ -19,9 +19,9 @@ class LabelledMap(NamedTuple):
     """A label map with the names of its labels.
 
     Args:
-        title: what it is.
+        title: What it is.
         labels: (H, W) whole numbers; those that name no class are left uncoloured.
-        names: of label 0, 1, ...
+        names: Of label 0, 1, ...
     """
 
     title: str
@@ -46,10 +46,10 @@ def draw_segmentation(
 
     Args:
         image: RGB (H, W, 3) uint8.
-        maps: label maps of the image.
-        alpha: opacity of the overlay, 0 to 1.
-        size: images whose longer side is shorter than this are enlarged to it, in pixels.
-        max_entries: most classes in the legend, the largest; the rest is counted.
+        maps: Label maps of the image.
+        alpha: Opacity of the overlay, 0 to 1.
+        size: Images whose longer side is shorter than this are enlarged to it, in pixels.
+        max_entries: Most classes in the legend, the largest; the rest is counted.
 
     Returns:
         RGB picture, uint8.

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def read_source_literal(package: str, file: str, variable: str, key: str) -> Any:
-    """Evaluates one entry of a literal dict (``{...}`` or ``dict(...)``) that a package's source file assigns.
+    """Evaluate one entry of a literal dict (``{...}`` or ``dict(...)``) that a package's source file assigns.
 
     Only that entry is evaluated, so the rest of the dict may be anything.
 

@@ -177,7 +177,7 @@ class Vocabulary:
         return replace(self, is_thing=things_first_mask(len(self), num_things, self.is_thing, self.name))
 
     def with_extra_classes(self, names: Iterable[str]) -> "Vocabulary":
-        """Appends classes such as ``'background'``; where there are thing flags, they are stuff."""
+        """Append classes such as ``'background'``; where there are thing flags, they are stuff."""
         names = tuple(names)
         is_thing = None if self.is_thing is None else np.append(self.is_thing, np.zeros(len(names), dtype=bool))
         return replace(
@@ -189,7 +189,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls, source: VocabularySource) -> "Vocabulary":
-        """Loads a vocabulary from wherever a config or a user has it.
+        """Load a vocabulary from wherever a config or a user has it.
 
         Args:
             source: Name of a packaged vocabulary; path of a ``.json`` or ``.txt`` (one name a line) file; a list or

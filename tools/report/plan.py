@@ -107,7 +107,7 @@ def checkpoint_file(settings: Settings, experiment: Experiment, seed: int) -> st
 
 
 def world_task(settings: Settings) -> Task:
-    """Generates TinyScenes."""
+    """Generate TinyScenes."""
     return Task(
         name="world",
         command=(
@@ -150,7 +150,7 @@ def _world_inputs(settings: Settings) -> tuple[Path, ...]:
 
 
 def _clip_tasks(settings: Settings, who: str, seed: int) -> list[Task]:
-    """Trains a CLIP; nothing for the committed ones. The raw teacher is the one that was refined into the asset."""
+    """Train a CLIP; nothing for the committed ones. The raw teacher is the one that was refined into the asset."""
     path = settings.weights(who, seed)
     model, of_seed, cost = (TEACHER_NAME, 0, 115.0) if who == "teacher_raw" else (STUDENT_NAME, seed, 40.0)
     arguments = (settings.shown(settings.data), path, "--model", model, "--seed", str(of_seed))

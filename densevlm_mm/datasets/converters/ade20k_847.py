@@ -38,9 +38,9 @@ class ADE20K847Converter(LabelMapConverter):
     512 pixels are shrunk to that (bilinear, nearest), and A-847 is scored at this size. Other images are copied.
 
     Args:
-        source: the unpacked ``ADE20K_2021_17_01``.
-        out: folder to write ``images/<split>`` and ``annotations/<split>`` to.
-        splits: of ``training`` and ``validation``.
+        source: The unpacked ``ADE20K_2021_17_01``.
+        out: Folder to write ``images/<split>`` and ``annotations/<split>`` to.
+        splits: Of ``training`` and ``validation``.
 
     Raises:
         ValueError: a split is unknown.

@@ -179,7 +179,7 @@ class ADE20KPanopticConverter:
         """Write all PNGs, then the json.
 
         Args:
-            nproc: number of processes.
+            nproc: Number of processes.
 
         Returns:
             How many images there are.
@@ -223,7 +223,7 @@ class ADE20KPanopticConverter:
         """Read all written files again and compare them with the source.
 
         Args:
-            nproc: number of processes.
+            nproc: Number of processes.
 
         Returns:
             How many images there are.

@@ -34,7 +34,7 @@ class COCOStuff164kConverter(LabelMapConverter):
 
     Args:
         root: COCO's folder, with ``train2017`` and ``val2017`` (images) and ``stuffthingmaps``.
-        splits: of ``train2017`` and ``val2017``.
+        splits: Of ``train2017`` and ``val2017``.
 
     Raises:
         ValueError: a split is unknown.

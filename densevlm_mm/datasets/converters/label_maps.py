@@ -19,9 +19,9 @@ class Sample(NamedTuple):
     """The files of one image.
 
     Args:
-        source: published label file.
-        image: image that the label map belongs to after the conversion.
-        label: label map to write.
+        source: Published label file.
+        image: Image that the label map belongs to after the conversion.
+        label: Label map to write.
     """
 
     source: Path
@@ -33,7 +33,7 @@ class ConversionSummary(NamedTuple):
     """What is there after a conversion.
 
     Args:
-        num_images: how many label maps.
+        num_images: How many label maps.
         present: (K,) bool, the classes that have a pixel in them.
     """
 
@@ -44,8 +44,8 @@ class ConversionSummary(NamedTuple):
         """One line for the user.
 
         Args:
-            what: the data set and its split.
-            published: number of images that published figures are over.
+            what: The data set and its split.
+            published: Number of images that published figures are over.
         """
         line = f"{what}: {self.num_images} images, {self.present.sum()} of {len(self.present)} classes occur"
         return line if self.num_images == published else f"{line} (published figures: {published} images)"
@@ -67,8 +67,8 @@ class LabelMapConverter(ABC):
         """List what is to be converted.
 
         Raises:
-            FileNotFoundError: the release is not where it should be.
-            ValueError: two images would be written to the same file, or there is none.
+            FileNotFoundError: The release is not where it should be.
+            ValueError: Two images would be written to the same file, or there is none.
         """
 
     @abstractmethod
@@ -76,8 +76,8 @@ class LabelMapConverter(ABC):
         """Labels (H, W) of an image, 0 to K - 1 or ``ignore_index``, computed from the source.
 
         Raises:
-            FileNotFoundError: the source does not exist.
-            ValueError: the source is not in the release's format.
+            FileNotFoundError: The source does not exist.
+            ValueError: The source is not in the release's format.
         """
 
     def write_image(self, sample: Sample) -> None:  # noqa: B027 (most releases keep their images)
@@ -131,7 +131,7 @@ class LabelMapConverter(ABC):
         """Write all files.
 
         Args:
-            nproc: number of processes.
+            nproc: Number of processes.
         """
         samples = self.samples()
         present = np.zeros(self.num_classes, dtype=bool)
@@ -143,7 +143,7 @@ class LabelMapConverter(ABC):
         """Read all written files again and compare them with the source.
 
         Args:
-            nproc: number of processes.
+            nproc: Number of processes.
 
         Raises:
             ValueError: a file is missing, unreadable, left over, or holds something else than its source says. The
@@ -168,8 +168,8 @@ def read_label_map(path: Path) -> np.ndarray:
     """Read a PNG with one channel of whole numbers.
 
     Raises:
-        FileNotFoundError: it does not exist.
-        ValueError: it cannot be read, or has several channels.
+        FileNotFoundError: It does not exist.
+        ValueError: It cannot be read, or has several channels.
     """
     try:
         with Image.open(path) as image:
@@ -188,7 +188,7 @@ def unique_samples(samples: Sequence[Sample], where: Path, what: str) -> list[Sa
     """The samples in order, if there are any and no two are written to one file.
 
     Raises:
-        ValueError: there is none, or two have the same output.
+        ValueError: There is none, or two have the same output.
     """
     if not samples:
         raise ValueError(f"{where} holds no {what}")
@@ -228,7 +228,7 @@ def run_all(function: Callable[[T], Any], samples: Sequence[T], nproc: int, titl
     Args:
         function: To be pickled into worker processes.
         samples: What it is applied to.
-        nproc: number of processes.
+        nproc: Number of processes.
         title: Of the bar.
 
     Raises:

@@ -20,10 +20,10 @@ class PascalContext459Converter(LabelMapConverter):
     ``LabelMap`` holds 1 to 459, which become labels 0 to 458; 0 is ignored.
 
     Args:
-        root: folder with ``trainval`` and ``VOC2010``; ``annotations_459`` and the list are written to it.
-        split: file with an image name a line; None takes ``VOC2010/ImageSets/SegmentationContext/val.txt``, the list
+        root: Folder with ``trainval`` and ``VOC2010``; ``annotations_459`` and the list are written to it.
+        split: File with an image name a line; None takes ``VOC2010/ImageSets/SegmentationContext/val.txt``, the list
             of the published figures, or else ``VOC2010/ImageSets/Main/val.txt``.
-        list_name: name of the list of images to write.
+        list_name: Name of the list of images to write.
     """
 
     num_classes = 459
@@ -40,7 +40,7 @@ class PascalContext459Converter(LabelMapConverter):
         """The list of images in use.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: There is none.
         """
         candidates = [self.root / name for name in _LISTS] if self.split is None else [self.split]
         for path in candidates:

@@ -16,9 +16,9 @@ class SampleIndex(int):
     index.
 
     Args:
-        value: index of the sample in the data set.
-        epoch: epoch it is drawn in, from 0.
-        seed: seed of the sampler that drew it.
+        value: Index of the sample in the data set.
+        epoch: Epoch it is drawn in, from 0.
+        seed: Seed of the sampler that drew it.
     """
 
     epoch: int
@@ -51,15 +51,15 @@ class ResumableSampler(Sampler[SampleIndex]):
     the length of the data set only.
 
     Args:
-        dataset: anything with a length.
-        shuffle: whether to shuffle, anew in each epoch.
-        seed: seed of the order, the same on all ranks. ``None`` follows the run: our training loops set the runner's
+        dataset: Anything with a length.
+        shuffle: Whether to shuffle, anew in each epoch.
+        seed: Seed of the order, the same on all ranks. ``None`` follows the run: our training loops set the runner's
             seed, which a checkpoint keeps; without them one is drawn that all ranks share.
         shard: ``(i, n)`` keeps every n-th sample of each epoch's order, from the i-th on, and leaves the others to
             nobody. For reproducing a run that learned from a part of its processes only.
 
     Raises:
-        ValueError: the data set has fewer samples than there are processes, or the shard is impossible.
+        ValueError: The data set has fewer samples than there are processes, or the shard is impossible.
 
     Example:
         >>> sampler = ResumableSampler(range(10), seed=0)
@@ -107,7 +107,7 @@ class ResumableSampler(Sampler[SampleIndex]):
         """Choose the epoch; a position set for another epoch is forgotten.
 
         Args:
-            epoch: epoch number, from 0.
+            epoch: Epoch number, from 0.
         """
         if epoch != self.epoch:
             self._position = 0
@@ -117,7 +117,7 @@ class ResumableSampler(Sampler[SampleIndex]):
         """Leave out the samples already seen when the current epoch is iterated next; once only.
 
         Args:
-            num_samples_done: samples *of this rank* already seen, 0 to ``len(self)``. Call it after :meth:`set_epoch`.
+            num_samples_done: Samples *of this rank* already seen, 0 to ``len(self)``. Call it after :meth:`set_epoch`.
 
         Raises:
             ValueError: ``num_samples_done`` is out of range.

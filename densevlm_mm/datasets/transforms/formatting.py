@@ -17,7 +17,7 @@ class PackRegionInputs(BaseTransform):
     """Pack the image and its regions.
 
     Args:
-        meta_keys: what of the results dict becomes the data sample's metainfo, beside those of ``OPTIONAL_META_KEYS``
+        meta_keys: What of the results dict becomes the data sample's metainfo, beside those of ``OPTIONAL_META_KEYS``
             that it has.
 
     Raises:
@@ -33,7 +33,7 @@ class PackRegionInputs(BaseTransform):
         """Pack.
 
         Args:
-            results: must hold ``img`` (S, S, 3) uint8 BGR and the ``meta_keys``; ``regions`` and ``gt_regions`` are
+            results: Must hold ``img`` (S, S, 3) uint8 BGR and the ``meta_keys``; ``regions`` and ``gt_regions`` are
                 dicts of arrays.
 
         Returns:

@@ -12,9 +12,9 @@ def longest_side_shape(height: int, width: int, size: int) -> tuple[int, int]:
     """Shape after scaling the longer side to ``size``, halves rounded up, no side below 1.
 
     Args:
-        height: rows before.
-        width: columns before.
-        size: the longer side afterwards.
+        height: Rows before.
+        width: Columns before.
+        size: The longer side afterwards.
 
     Returns:
         Rows and columns afterwards.
@@ -28,8 +28,8 @@ def boxes_on_canvas(boxes: np.ndarray, img_shape: tuple[int, int], pad_shape: tu
 
     Args:
         boxes: (R, 4) x1, y1, x2, y2 as fractions of the image area, which lies at the canvas's top left.
-        img_shape: height and width of the image area.
-        pad_shape: height and width of the canvas.
+        img_shape: Height and width of the image area.
+        pad_shape: Height and width of the canvas.
 
     Returns:
         (R, 4) float32, fractions of the canvas.
@@ -50,9 +50,9 @@ class ResizeLongestSide(Resize):
     ``scale``, ``scale_factor`` (width, height) and ``keep_ratio``.
 
     Args:
-        size: the longer side afterwards, in pixels.
+        size: The longer side afterwards, in pixels.
         interpolation: ``bicubic`` or ``bilinear``; without antialiasing any of mmcv's for OpenCV.
-        antialias: low-pass before down-scaling. ``False`` is OpenCV's resize.
+        antialias: Low-pass before down-scaling. ``False`` is OpenCV's resize.
 
     Raises:
         ValueError: ``size`` below 1, or an interpolation that cannot be antialiased.
@@ -73,7 +73,7 @@ class ResizeLongestSide(Resize):
         """Resize the image and the boxes, label map and key points that there are.
 
         Args:
-            results: must hold ``img`` (h, w, c).
+            results: Must hold ``img`` (h, w, c).
 
         Returns:
             ``results``, changed.
@@ -113,8 +113,8 @@ class PadToSquare(Pad):
     ``pad_shape`` (S, S).
 
     Args:
-        size: side S of the canvas; ``None`` is the image's longer side.
-        pad_val: grey level of the padding, 0 to 255. Black before normalisation, as in the published training.
+        size: Side S of the canvas; ``None`` is the image's longer side.
+        pad_val: Grey level of the padding, 0 to 255. Black before normalisation, as in the published training.
 
     Raises:
         ValueError: ``size`` below 1, or the image is larger than the canvas.
@@ -131,7 +131,7 @@ class PadToSquare(Pad):
         """Pad the image, and the label map if there is one.
 
         Args:
-            results: must hold ``img`` (h, w, c).
+            results: Must hold ``img`` (h, w, c).
 
         Returns:
             ``results``, changed.

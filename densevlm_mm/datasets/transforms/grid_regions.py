@@ -19,14 +19,14 @@ def grid_pairs(mode: str, max_grid: int, min_grid: int = 2) -> tuple[tuple[int, 
         mode: ``all`` is every (m, n) with ``min_grid <= m, n <= max_grid``, the paper's text; ``balanced`` leaves out
             the elongated ones: for each m only n from ``(m + 1) // 2 + 1`` to ``min(2 * m, max_grid)``, with which
             the published weights were trained.
-        max_grid: most cells along a side, the paper's M.
-        min_grid: fewest cells along a side.
+        max_grid: Most cells along a side, the paper's M.
+        min_grid: Fewest cells along a side.
 
     Returns:
         Pairs (m rows, n columns) in ascending order.
 
     Raises:
-        ValueError: unknown mode, or bounds that leave no grid.
+        ValueError: Unknown mode, or bounds that leave no grid.
     """
     if mode not in GRID_MODES:
         raise ValueError(f"grid mode must be one of {GRID_MODES}, not {mode!r}")
@@ -46,9 +46,9 @@ def cell_table(mode: str, max_grid: int, min_grid: int = 2) -> np.ndarray:
     With a frozen teacher and no augmentation, (image id, cell id) addresses a region's targets.
 
     Args:
-        mode: see :func:`grid_pairs`.
-        max_grid: most cells along a side.
-        min_grid: fewest cells along a side.
+        mode: See :func:`grid_pairs`.
+        max_grid: Most cells along a side.
+        min_grid: Fewest cells along a side.
 
     Returns:
         (cells, 4) int64, read-only: m rows, n columns, row, column. Grid after grid, each row by row.
@@ -67,9 +67,9 @@ def num_cells(mode: str, max_grid: int, min_grid: int = 2) -> int:
     """Number of distinct cells: 309 for ``balanced`` and 400 for ``all`` at ``max_grid=6``.
 
     Args:
-        mode: see :func:`grid_pairs`.
-        max_grid: most cells along a side.
-        min_grid: fewest cells along a side.
+        mode: See :func:`grid_pairs`.
+        max_grid: Most cells along a side.
+        min_grid: Fewest cells along a side.
     """
     return len(cell_table(mode, max_grid, min_grid))
 
@@ -101,11 +101,11 @@ class GridRegions(BaseTransform):
 
     Args:
         mode: ``balanced`` or ``all``, see :func:`grid_pairs`.
-        max_grid: most cells along a side, the paper's M.
-        min_grid: fewest cells along a side.
+        max_grid: Most cells along a side, the paper's M.
+        min_grid: Fewest cells along a side.
 
     Raises:
-        ValueError: see :func:`grid_pairs`; or ``results['grid']`` is not a grid of this mode.
+        ValueError: See :func:`grid_pairs`; or ``results['grid']`` is not a grid of this mode.
     """
 
     image_arguments: tuple[str, ...] = ("mode", "max_grid", "min_grid")  # docs/teacher_cache.md
@@ -122,7 +122,7 @@ class GridRegions(BaseTransform):
         """Add the regions.
 
         Args:
-            results: must hold ``img_shape``, and ``pad_shape`` if padded.
+            results: Must hold ``img_shape``, and ``pad_shape`` if padded.
 
         Returns:
             ``results`` with ``regions``.
@@ -140,9 +140,9 @@ class GridRegions(BaseTransform):
         """Boxes of cells on a canvas.
 
         Args:
-            cell_ids: which cells.
-            img_shape: height and width of the image area.
-            pad_shape: height and width of the canvas, with its padding.
+            cell_ids: Which cells.
+            img_shape: Height and width of the image area.
+            pad_shape: Height and width of the canvas, with its padding.
 
         Returns:
             (cells, 4) float32: x1, y1, x2, y2 as fractions of the canvas.

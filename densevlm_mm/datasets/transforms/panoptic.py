@@ -72,8 +72,8 @@ def masks_on_grid(segment_ids: np.ndarray, ids: np.ndarray, grid: int, antialias
     Args:
         segment_ids: (h, w) int32.
         ids: (N,) ids of the segments.
-        grid: cells along a side of the grid, G.
-        antialias: low-pass before down-scaling. Without it a mask smaller than a cell may vanish; with it masks grow by
+        grid: Cells along a side of the grid, G.
+        antialias: Low-pass before down-scaling. Without it a mask smaller than a cell may vanish; with it masks grow by
             up to two cells.
 
     Returns:
@@ -111,18 +111,18 @@ class LoadPanopticRegions(BaseTransform):
     fractions of the padded canvas, ``masks`` (N, S // feature_stride, S // feature_stride) bool.
 
     Args:
-        feature_stride: pixels between cells of the encoder's feature grid (16 for ViT-B/16).
-        min_area: smallest box kept, in source pixels.
-        max_area: largest box kept, in source pixels.
-        max_regions: most regions of an image.
-        with_crowd: keep segments with ``iscrowd=1``.
-        antialias: see :func:`masks_on_grid`. The published numbers' setting is not documented; ``False`` is what
+        feature_stride: Pixels between cells of the encoder's feature grid (16 for ViT-B/16).
+        min_area: Smallest box kept, in source pixels.
+        max_area: Largest box kept, in source pixels.
+        max_regions: Most regions of an image.
+        with_crowd: Keep segments with ``iscrowd=1``.
+        antialias: See :func:`masks_on_grid`. The published numbers' setting is not documented; ``False`` is what
             "bicubic" means in torch and OpenCV.
-        backend_args: arguments of mmengine's file backend for the PNG.
+        backend_args: Arguments of mmengine's file backend for the PNG.
 
     Raises:
-        KeyError: the image has not been resized and padded yet.
-        ValueError: the PNG is not as large as the image, or has no pixel of an annotated segment.
+        KeyError: The image has not been resized and padded yet.
+        ValueError: The PNG is not as large as the image, or has no pixel of an annotated segment.
     """
 
     mask_interpolation = "bicubic"
@@ -151,7 +151,7 @@ class LoadPanopticRegions(BaseTransform):
         """Add the regions.
 
         Args:
-            results: must hold ``seg_map_path``, ``segments_info`` (dicts with ``id``, ``label``, ``is_thing``,
+            results: Must hold ``seg_map_path``, ``segments_info`` (dicts with ``id``, ``label``, ``is_thing``,
                 ``bbox_xyxy``, ``iscrowd``), ``ori_shape``, ``img_shape`` and ``pad_shape``.
 
         Returns:

@@ -20,11 +20,11 @@ class ProposalRegions(BaseTransform):
     set's ``classes``, where the file has categories. In the file's order.
 
     Args:
-        max_regions: most regions an image; ``None`` takes all.
+        max_regions: Most regions an image; ``None`` takes all.
 
     Raises:
         ValueError: ``max_regions`` below 1, or a region lies outside its image.
-        KeyError: the data set has no regions.
+        KeyError: The data set has no regions.
     """
 
     def __init__(self, max_regions: int | None = None) -> None:
@@ -36,7 +36,7 @@ class ProposalRegions(BaseTransform):
         """Add the regions.
 
         Args:
-            results: must hold ``proposals``, ``ori_shape`` and ``img_shape``, and ``pad_shape`` if padded.
+            results: Must hold ``proposals``, ``ori_shape`` and ``img_shape``, and ``pad_shape`` if padded.
 
         Returns:
             ``results`` with ``regions``.

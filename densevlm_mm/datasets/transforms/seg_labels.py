@@ -20,12 +20,12 @@ class LoadSegLabels(LoadAnnotations):
     ``gt_seg_map`` (H, W) int32 and ``seg_fields``.
 
     Args:
-        backend_args: as in ``LoadAnnotations``.
+        backend_args: As in ``LoadAnnotations``.
 
     Raises:
         ValueError: a file has no single channel of whole numbers, is not of the size of its image, or has a label that
             means nothing.
-        FileNotFoundError: the file does not exist.
+        FileNotFoundError: The file does not exist.
     """
 
     def __init__(self, backend_args: dict | None = None) -> None:

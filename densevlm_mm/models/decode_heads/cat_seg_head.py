@@ -21,12 +21,12 @@ class CATSegHead(BaseModule):
     Args:
         embed_dim: D; :class:`CATSeg` takes it from its image encoder.
         in_channels: V; :class:`CATSeg` takes it from its image encoder.
-        guidance_channels: channels of the two intermediate maps after the transposed convolutions that bring them to
+        guidance_channels: Channels of the two intermediate maps after the transposed convolutions that bring them to
             2 and 4 times the resolution of the grid.
-        aggregator: further arguments of :class:`CostAggregator`.
-        loss_decode: config of the loss.
-        ignore_index: label of pixels that do not count, for a loss that names none itself; 255 leaves it to the loss.
-        init_cfg: as in mmengine; None keeps PyTorch's default initialisation, as published.
+        aggregator: Further arguments of :class:`CostAggregator`.
+        loss_decode: Config of the loss.
+        ignore_index: Label of pixels that do not count, for a loss that names none itself; 255 leaves it to the loss.
+        init_cfg: As in mmengine; None keeps PyTorch's default initialisation, as published.
     """
 
     align_corners = False
@@ -56,8 +56,8 @@ class CATSegHead(BaseModule):
 
         Args:
             dense: (B, D, h, w), not normalised.
-            taps: two intermediate maps (B, V, h, w), the earlier block's first.
-            text: class embeddings (T, P, D), unit norm.
+            taps: Two intermediate maps (B, V, h, w), the earlier block's first.
+            text: Class embeddings (T, P, D), unit norm.
 
         Returns:
             Logits (B, T, 4h, 4w).

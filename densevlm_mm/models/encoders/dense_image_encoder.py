@@ -32,39 +32,39 @@ class DenseImageEncoder(BaseModule):
         torch.Size([1, 512, 32, 24])
 
     Args:
-        model_name: the architecture by any of its names, see :func:`densevlm_mm.models.clip.resolve_model`; None takes
+        model_name: The architecture by any of its names, see :func:`densevlm_mm.models.clip.resolve_model`; None takes
             it from ``clip_model``, or from a checkpoint that says it.
-        checkpoint: the weights: path, folder in hub layout, URL, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or
+        checkpoint: The weights: path, folder in hub layout, URL, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or
             'random'.
         trainable: 'none' (nothing is recorded for autograd), 'blocks', 'query_value' or 'all', see
             :func:`densevlm_mm.models.encoders.freezing.freeze`.
-        image_size: input size in pixels, side or (height, width), that this encoder is meant to be used with; only
+        image_size: Input size in pixels, side or (height, width), that this encoder is meant to be used with; only
             reported as ``image_size``. None reports the tower's native size.
         clip_model: a built open_clip model (or anything with ``.visual``) to take the image tower from, instead of
             ``checkpoint``. The tower is shared, not copied; the text tower is not kept.
-        unlocked_groups: with ``trainable='blocks'``, how many of the last blocks train.
-        grad_checkpointing: recompute blocks in the backward pass to save memory.
-        dense_residual: what the last block's value path is added to: 'token' (DenseVLM) or 'cls' (CAT-Seg).
-        train_pool_positions: with ``trainable='blocks'``, train the position embedding of a ResNet's pooling attention
+        unlocked_groups: With ``trainable='blocks'``, how many of the last blocks train.
+        grad_checkpointing: Recompute blocks in the backward pass to save memory.
+        dense_residual: What the last block's value path is added to: 'token' (DenseVLM) or 'cls' (CAT-Seg).
+        train_pool_positions: With ``trainable='blocks'``, train the position embedding of a ResNet's pooling attention
             too, as the published program does; it stays frozen here, like all position embeddings.
-        trust: unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
-        init_cfg: must be None; it is part of mmengine's interface.
+        trust: Unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
+        init_cfg: Must be None; it is part of mmengine's interface.
 
     Attributes:
-        visual: the open_clip image tower, so that ``state_dict()`` has open_clip's ``visual.*`` keys.
-        embed_dim: width D of the joint embedding space.
-        width: channels of the last block's output.
-        stride: pixels per position of the dense map.
-        num_blocks: number of blocks, or of stages for ResNet and ConvNeXt.
-        image_size: side in pixels, or (height, width) if not square.
+        visual: The open_clip image tower, so that ``state_dict()`` has open_clip's ``visual.*`` keys.
+        embed_dim: Width D of the joint embedding space.
+        width: Channels of the last block's output.
+        stride: Pixels per position of the dense map.
+        num_blocks: Number of blocks, or of stages for ResNet and ConvNeXt.
+        image_size: Side in pixels, or (height, width) if not square.
         preprocess_cfg: open_clip's, of the weights: ``size``, ``mode``, ``mean``, ``std``, ``interpolation``,
             ``resize_mode``, ``fill_color``.
         model_name: open_clip name, 'custom' without one.
         model_cfg: open_clip config; empty if unknown.
 
     Raises:
-        FileNotFoundError: if the checkpoint file does not exist.
-        ValueError: if an argument is impossible, if weights and architecture do not fit, or if the architecture has no
+        FileNotFoundError: If the checkpoint file does not exist.
+        ValueError: If an argument is impossible, if weights and architecture do not fit, or if the architecture has no
             dense path.
     """
 
@@ -179,7 +179,7 @@ class DenseImageEncoder(BaseModule):
             dtype: ``torch.bfloat16`` or ``torch.float16``.
 
         Raises:
-            ValueError: if a parameter trains, which would lose its small steps.
+            ValueError: If a parameter trains, which would lose its small steps.
         """
         if any(p.requires_grad for p in self.visual.parameters()):
             raise ValueError(f"weights that train (trainable={self.trainable!r}) are not held in {dtype}")
@@ -195,7 +195,7 @@ class DenseImageEncoder(BaseModule):
         fixed canvas and batch that is all.
 
         Args:
-            **options: of ``torch.compile``: ``backend``, ``mode``, ``dynamic``, ``fullgraph``.
+            **options: Of ``torch.compile``: ``backend``, ``mode``, ``dynamic``, ``fullgraph``.
         """
         self._tower.compile_options = options
 
@@ -217,13 +217,13 @@ class DenseImageEncoder(BaseModule):
 
         Args:
             images: RGB (..., 3, H, W), any dtype, from 0 to ``max_value``.
-            max_value: white: 255 as images are read, 1 for those of ``torchvision.transforms.ToTensor``.
+            max_value: White: 255 as images are read, 1 for those of ``torchvision.transforms.ToTensor``.
 
         Returns:
             ``(images / max_value - mean) / std``, float32.
 
         Raises:
-            ValueError: if there are not three channels.
+            ValueError: If there are not three channels.
         """
         return normalize_images(images, self.mean, self.std, max_value)
 
@@ -237,7 +237,7 @@ class DenseImageEncoder(BaseModule):
             (B, D), not normalised, as open_clip's ``encode_image``.
 
         Raises:
-            ValueError: if the images are smaller than one patch.
+            ValueError: If the images are smaller than one patch.
         """
         with self._recording():
             return self._tower.embed_image(images)
@@ -252,7 +252,7 @@ class DenseImageEncoder(BaseModule):
             (B, D, H // stride, W // stride) float32, unit norm at every position, in channels-last memory order.
 
         Raises:
-            ValueError: if the images are smaller than one patch.
+            ValueError: If the images are smaller than one patch.
         """
         with self._recording():
             return self._dense_map(self._tower.embed_densely(images, (), with_dense=True)[1])
@@ -262,13 +262,13 @@ class DenseImageEncoder(BaseModule):
 
         Args:
             images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
-            out_indices: block (or stage) numbers from 0; negative ones count from the end.
+            out_indices: Block (or stage) numbers from 0; negative ones count from the end.
 
         Returns:
             (B, C, h, w) for each index, in the order asked for; class and register tokens are left out.
 
         Raises:
-            ValueError: if the images are smaller than one patch or an index is out of range.
+            ValueError: If the images are smaller than one patch or an index is out of range.
         """
         with self._recording():
             return self._tower.embed_densely(images, self._blocks(out_indices), with_dense=False)[0]
@@ -280,14 +280,14 @@ class DenseImageEncoder(BaseModule):
 
         Args:
             images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
-            out_indices: block (or stage) numbers from 0; negative ones count from the end.
+            out_indices: Block (or stage) numbers from 0; negative ones count from the end.
             normalize: False returns the dense map as the visual projection gives it, in the tower's precision.
 
         Returns:
             The features, as :meth:`features`, and the dense map, as :meth:`dense`.
 
         Raises:
-            ValueError: if the images are smaller than one patch or an index is out of range.
+            ValueError: If the images are smaller than one patch or an index is out of range.
         """
         with self._recording():
             features, dense = self._tower.embed_densely(images, self._blocks(out_indices), with_dense=True)

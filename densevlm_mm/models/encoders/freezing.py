@@ -20,13 +20,13 @@ def freeze(
     every mode: a zero gradient would not keep weight decay from shrinking them.
 
     Args:
-        tower: the adapter.
-        trainable: one of 'none', 'blocks', 'query_value', 'all'.
-        unlocked_groups: with 'blocks', train only the last so many blocks; None trains all.
-        train_pool_positions: with 'blocks', train the position embedding of a ResNet's pooling attention too.
+        tower: The adapter.
+        trainable: One of 'none', 'blocks', 'query_value', 'all'.
+        unlocked_groups: With 'blocks', train only the last so many blocks; None trains all.
+        train_pool_positions: With 'blocks', train the position embedding of a ResNet's pooling attention too.
 
     Raises:
-        ValueError: for an unknown mode, an impossible number of groups, or a tower without what is asked for.
+        ValueError: For an unknown mode, an impossible number of groups, or a tower without what is asked for.
     """
     if trainable not in MODES:
         raise ValueError(f"trainable must be one of {MODES}, got {trainable!r}")
@@ -61,7 +61,7 @@ def keep_in_eval(visual: nn.Module, mode: bool) -> None:
     """Put a tower in eval mode: no dropout, no stochastic depth, frozen batch statistics.
 
     Args:
-        visual: the tower.
+        visual: The tower.
         mode: True in training: batch norms whose own parameters train then collect statistics.
     """
     visual.eval()

@@ -24,8 +24,8 @@ def retrieve(similarities: Tensor, temperature: float = 0.01, threshold: float =
 
     Args:
         similarities: Cosines of R regions with K categories (R, K).
-        temperature: tau, see :func:`check_retrieval`.
-        threshold: theta, see :func:`check_retrieval`.
+        temperature: Tau, see :func:`check_retrieval`.
+        threshold: Theta, see :func:`check_retrieval`.
 
     Raises:
         ValueError: If temperature or threshold is outside its range.
@@ -39,8 +39,8 @@ def check_retrieval(temperature: float, threshold: float = 0.0) -> None:
     """Check the settings of retrieval before there is a region.
 
     Args:
-        temperature: tau of the softmax over the cosines with all K categories, positive.
-        threshold: theta, in [0, 1). A region is kept if its highest probability is strictly greater.
+        temperature: Tau of the softmax over the cosines with all K categories, positive.
+        threshold: Theta, in [0, 1). A region is kept if its highest probability is strictly greater.
 
     Raises:
         ValueError: If one is outside its range.

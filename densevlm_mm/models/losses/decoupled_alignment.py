@@ -50,8 +50,8 @@ class DecoupledAlignmentLoss(PretrainingLoss):
     Args:
         thing_contrast: Categories that a thing region is contrasted with.
         stuff_contrast: Categories that a stuff region is contrasted with.
-        temperature: tau of the softmax over cosines (Sec. 3.2), positive.
-        threshold: theta, in [0, 1). A region is kept if its highest probability is strictly greater (Table 12).
+        temperature: Tau of the softmax over cosines (Sec. 3.2), positive.
+        threshold: Theta, in [0, 1). A region is kept if its highest probability is strictly greater (Table 12).
         reduction: ``'image'``, ``'group'`` or ``'region'``, see above.
 
     Raises:

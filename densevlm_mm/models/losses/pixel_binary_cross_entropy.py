@@ -16,13 +16,13 @@ class PixelBinaryCrossEntropyLoss(nn.Module):
     """Mean over images, classes and pixels of the binary cross-entropy with the one-hot ground truth.
 
     Args:
-        ignore_labels: labels of pixels without ground truth: 8-bit and 16-bit maps mark them differently. One that is
+        ignore_labels: Labels of pixels without ground truth: 8-bit and 16-bit maps mark them differently. One that is
             the number of a class is a class.
-        ignored: what such pixels are: 'negative' for every class (the published training), or 'excluded' from the mean.
-        loss_weight: factor on the loss.
+        ignored: What such pixels are: 'negative' for every class (the published training), or 'excluded' from the mean.
+        loss_weight: Factor on the loss.
 
     Raises:
-        ValueError: if ``ignored`` is another one.
+        ValueError: If ``ignored`` is another one.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PixelBinaryCrossEntropyLoss(nn.Module):
             A scalar; a differentiable zero if nothing counts.
 
         Raises:
-            ValueError: if a label is neither a class nor an ignore label.
+            ValueError: If a label is neither a class nor an ignore label.
         """
         num_classes = logits.shape[1]
         is_class = (labels >= 0) & (labels < num_classes)

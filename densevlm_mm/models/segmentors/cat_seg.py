@@ -29,32 +29,32 @@ class CATSeg(BaseSegmentor):
     Classes are text: the vocabulary of a test is independent of the training's.
 
     Args:
-        image_encoder: config of a :class:`DenseImageEncoder`. Its ``image_size`` is the side that every image is
+        image_encoder: Config of a :class:`DenseImageEncoder`. Its ``image_size`` is the side that every image is
             resized to. Swapping CLIP for DenseVLM is a change of its ``checkpoint``.
-        decode_head: config of a :class:`CATSegHead`; ``embed_dim`` and ``in_channels`` come from the encoder.
-        vocabulary: training classes, as :meth:`Vocabulary.load` takes them: a packaged name, a path ending in .json or
+        decode_head: Config of a :class:`CATSegHead`; ``embed_dim`` and ``in_channels`` come from the encoder.
+        vocabulary: Training classes, as :meth:`Vocabulary.load` takes them: a packaged name, a path ending in .json or
             .txt, or a list of names.
-        test_vocabulary: classes of predictions, likewise; None: those of training.
-        templates: prompt templates of both, as :func:`class_prompts` takes them; as many as the head's ``num_prompts``.
-        synonyms: which names of a class are prompted, see :meth:`Vocabulary.prompt_names`.
-        text_encoder: config of a :class:`ClipTextEncoder`. Default: from the image encoder's ``model_name`` and
+        test_vocabulary: Classes of predictions, likewise; None: those of training.
+        templates: Prompt templates of both, as :func:`class_prompts` takes them; as many as the head's ``num_prompts``.
+        synonyms: Which names of a class are prompted, see :meth:`Vocabulary.prompt_names`.
+        text_encoder: Config of a :class:`ClipTextEncoder`. Default: from the image encoder's ``model_name`` and
             ``checkpoint``, trained if it is; give its ``checkpoint`` if the image encoder's file has no text tower.
-        guidance_indices: two blocks of the image tower whose outputs guide the decoder: 3 and 7 for B/16, 7 and 15 for
+        guidance_indices: Two blocks of the image tower whose outputs guide the decoder: 3 and 7 for B/16, 7 and 15 for
             L/14.
-        data_preprocessor: default: ``SegDataPreProcessor`` from BGR with the encoder's mean and standard deviation.
-        train_cfg: unused, for mmengine.
+        data_preprocessor: Default: ``SegDataPreProcessor`` from BGR with the encoder's mean and standard deviation.
+        train_cfg: Unused, for mmengine.
         test_cfg: ``dict(mode='whole')``: the image resized to ``image_size``. ``dict(mode='slide', size=640,
             crop_size=384, stride=256)``, the published protocol: the image resized to a square of ``size``, crops of
             it, and the whole image as one crop more; sigmoid scores averaged. In both ``keep_scores=False`` leaves out
             ``seg_logits``, which for 847 classes at the original size take gigabytes.
-        init_cfg: as in mmengine.
-        class_embeddings: former name of ``vocabulary``; must be None.
-        test_class_embeddings: former name of ``test_vocabulary``; must be None.
-        pretrained: must be None, as ``mmseg.apis.init_model`` sets it.
+        init_cfg: As in mmengine.
+        class_embeddings: Former name of ``vocabulary``; must be None.
+        test_class_embeddings: Former name of ``test_vocabulary``; must be None.
+        pretrained: Must be None, as ``mmseg.apis.init_model`` sets it.
 
     Raises:
-        FileNotFoundError: if a vocabulary file does not exist.
-        ValueError: if the encoders have different embedding sizes, or an option is impossible.
+        FileNotFoundError: If a vocabulary file does not exist.
+        ValueError: If the encoders have different embedding sizes, or an option is impossible.
     """
 
     align_corners = False
@@ -126,7 +126,7 @@ class CATSeg(BaseSegmentor):
         """Tokenize the prompts of the training or of the test classes; see :class:`PrepareClassesHook`.
 
         Raises:
-            ValueError: if the text tower cannot read them.
+            ValueError: If the text tower cannot read them.
         """
         self.text_encoder.prepare((self.classes if training else self.test_classes).prompts)
 
@@ -158,7 +158,7 @@ class CATSeg(BaseSegmentor):
         """Resize to the encoder's size and encode.
 
         Args:
-            inputs: normalised images (B, 3, H, W).
+            inputs: Normalised images (B, 3, H, W).
 
         Returns:
             Two intermediate maps (B, V, h, w), and the dense map (B, D, h, w), not normalised.
@@ -176,8 +176,8 @@ class CATSeg(BaseSegmentor):
         """Compute the loss over the training classes, whose embeddings are recorded for autograd.
 
         Args:
-            inputs: normalised images (B, 3, H, W).
-            data_samples: with ``gt_sem_seg`` (1, H, W).
+            inputs: Normalised images (B, 3, H, W).
+            data_samples: With ``gt_sem_seg`` (1, H, W).
 
         Returns:
             ``decode.loss_seg`` and ``decode.acc_seg``.
@@ -194,8 +194,8 @@ class CATSeg(BaseSegmentor):
         """Segment into the test classes.
 
         Args:
-            inputs: normalised images (B, 3, H, W).
-            data_samples: with ``ori_shape``; None takes (H, W).
+            inputs: Normalised images (B, 3, H, W).
+            data_samples: With ``ori_shape``; None takes (H, W).
 
         Returns:
             The data samples at their original size, with ``pred_sem_seg`` (1, H', W') int64, ``seg_logits`` (T, H', W')
@@ -203,7 +203,7 @@ class CATSeg(BaseSegmentor):
             ``training_classes``, those of training.
 
         Raises:
-            ValueError: if the images are padded, or a score is not finite.
+            ValueError: If the images are padded, or a score is not finite.
         """
         for sample in data_samples or ():
             if any(any(sample.metainfo.get(key, ())) for key in ("padding_size", "img_padding_size")):

@@ -14,8 +14,8 @@ class PromptedClasses:
     """Class names and their prompts.
 
     Args:
-        names: display names, in the order of the labels.
-        prompts: the prompts of each class.
+        names: Display names, in the order of the labels.
+        prompts: The prompts of each class.
     """
 
     names: tuple[str, ...]
@@ -28,13 +28,13 @@ class PromptedClasses:
         """Prompt the classes of a vocabulary.
 
         Args:
-            vocabulary: as :meth:`Vocabulary.load` takes it.
-            templates: see :func:`class_prompts`.
-            synonyms: see :func:`class_prompts`.
+            vocabulary: As :meth:`Vocabulary.load` takes it.
+            templates: See :func:`class_prompts`.
+            synonyms: See :func:`class_prompts`.
 
         Raises:
-            FileNotFoundError: if the vocabulary file does not exist.
-            ValueError: if the vocabulary, the templates or the synonym rule are unknown or wrong.
+            FileNotFoundError: If the vocabulary file does not exist.
+            ValueError: If the vocabulary, the templates or the synonym rule are unknown or wrong.
         """
         loaded = Vocabulary.load(vocabulary)
         return cls(loaded.classes, as_prompts(class_prompts(loaded, templates, synonyms)))

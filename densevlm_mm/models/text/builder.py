@@ -29,7 +29,7 @@ def class_prompts(
 
 
 def average_prompts(features_ND: Tensor, prompts: Sequence[Sequence[str]], normalization: str = "class") -> Tensor:
-    """Averages the unit vectors of each class's prompts.
+    """Average the unit vectors of each class's prompts.
 
     Args:
         features_ND: Unit prompt vectors, in the order of ``prompts`` flattened.
@@ -62,7 +62,7 @@ def build_class_embeddings(
     autocast_dtype: str | None = None,
     trust: bool = False,
 ) -> ClassEmbeddings:
-    """Encodes a vocabulary with the text tower of a CLIP model, and shows how far it is.
+    """Encode a vocabulary with the text tower of a CLIP model, and show how far it is.
 
     Args:
         vocabulary: As `Vocabulary.load` takes it.

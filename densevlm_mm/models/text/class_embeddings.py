@@ -25,7 +25,7 @@ _NAMES_IN_COMMAND = 10
 
 
 def check_normalization(normalization: str) -> None:
-    """Raises ValueError if `ClassEmbeddings` knows no such normalization."""
+    """Raise ValueError if `ClassEmbeddings` knows no such normalization."""
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"unknown normalization {normalization!r}; choose from {NORMALIZATIONS}")
 
@@ -110,7 +110,7 @@ class ClassEmbeddings:
         return replace(self, is_thing=things_first_mask(len(self), num_things, self.is_thing, self.name))
 
     def select(self, classes: Sequence[int | str]) -> "ClassEmbeddings":
-        """Picks classes, by index or display name, in the order given.
+        """Pick classes, by index or display name, in the order given.
 
         Raises:
             KeyError: If a name is not there, or is there twice (once as thing, once as stuff: give the index).
@@ -135,7 +135,7 @@ class ClassEmbeddings:
         return rows[0]
 
     def check_encoder(self, embed_dim: int | None = None, model_name: ModelName | None = None) -> None:
-        """Checks that an image encoder speaks the language of these embeddings.
+        """Check that an image encoder speaks the language of these embeddings.
 
         Args:
             embed_dim: Its embedding dimension; None = not checked.
@@ -148,7 +148,7 @@ class ClassEmbeddings:
         check_same_clip(self.name, self.model, self.embed_dim, embed_dim, model_name)
 
     def save(self, path: str | Path) -> None:
-        """Writes a safetensors file, whole or not at all, with a checksum of all that is in it.
+        """Write a safetensors file, whole or not at all, with a checksum of all that is in it.
 
         Raises:
             OSError: If it cannot be written.
@@ -166,7 +166,7 @@ class ClassEmbeddings:
 
     @classmethod
     def load(cls, path: str | Path, remedy: str | None = None) -> "ClassEmbeddings":
-        """Reads a file that `save` wrote.
+        """Read a file that `save` wrote.
 
         Args:
             path: The file.
@@ -205,7 +205,7 @@ class ClassEmbeddings:
 def check_same_clip(
     name: str, model: str, dimension: int, encoder_dim: int | None, encoder_name: ModelName | None
 ) -> None:
-    """Checks that embeddings and an image encoder are of one CLIP; see `ClassEmbeddings.check_encoder`.
+    """Check that embeddings and an image encoder are of one CLIP; see `ClassEmbeddings.check_encoder`.
 
     Args:
         name: Name of the embeddings' vocabulary.

@@ -34,19 +34,19 @@ class ClipTextEncoder(BaseModule):
 
     Args:
         model_name: open_clip name or config dict; None takes it from an exported file.
-        checkpoint: weights with a text tower: path, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or 'random'.
+        checkpoint: Weights with a text tower: path, 'open_clip:<tag>', 'hf-hub:<org>/<repository>', or 'random'.
         trainable: 'none', or 'query_value': the weights (not the biases) of every block's query and value projection.
-        trust: unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
-        init_cfg: must be None; it is part of mmengine's interface.
+        trust: Unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
+        init_cfg: Must be None; it is part of mmengine's interface.
 
     Attributes:
-        clip: the open_clip model without its image tower.
-        embed_dim: width D of the joint embedding space.
+        clip: The open_clip model without its image tower.
+        embed_dim: Width D of the joint embedding space.
         model_name: open_clip name, 'custom' without one.
 
     Raises:
-        FileNotFoundError: if the checkpoint file does not exist.
-        ValueError: if an argument is impossible, if weights and architecture do not fit, or if the tower is not
+        FileNotFoundError: If the checkpoint file does not exist.
+        ValueError: If an argument is impossible, if weights and architecture do not fit, or if the tower is not
             open_clip's own transformer and is to be trained.
     """
 
@@ -105,13 +105,13 @@ class ClipTextEncoder(BaseModule):
         """Embed the prompts of every class, recorded for autograd if the tower trains.
 
         Args:
-            prompts: for each of T classes the same number P of prompts.
+            prompts: For each of T classes the same number P of prompts.
 
         Returns:
             (T, P, D) float32, unit norm.
 
         Raises:
-            ValueError: if classes have different numbers of prompts, two are the same to the tokenizer, or it does not
+            ValueError: If classes have different numbers of prompts, two are the same to the tokenizer, or it does not
                 fit the tower.
         """
         device = next(self.clip.parameters()).device
@@ -127,13 +127,13 @@ class ClipTextEncoder(BaseModule):
         """Tokenize prompts, once: what is wrong with them is said here.
 
         Args:
-            prompts: as :meth:`forward` takes them.
+            prompts: As :meth:`forward` takes them.
 
         Returns:
             Token ids of the N distinct prompts (N, L), and which of them each class's prompts are (T, P).
 
         Raises:
-            ValueError: as :meth:`forward`.
+            ValueError: As :meth:`forward`.
         """
         if prompts not in self._tokens:
             tokenized = self._tokenize(prompts)
@@ -149,7 +149,7 @@ class ClipTextEncoder(BaseModule):
         through ``.data``, which do not (mmengine's EMAHook), come before ``eval()`` or ``train()``, which forget it.
 
         Args:
-            prompts: for each of T classes the same number P of prompts.
+            prompts: For each of T classes the same number P of prompts.
 
         Returns:
             (T, P, D) float32, unit norm; not to be written to.

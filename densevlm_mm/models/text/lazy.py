@@ -98,7 +98,7 @@ class LazyClassEmbeddings:
         return self._request.embed_dim()
 
     def for_encoder(self, embed_dim: int, model_name: ModelName | None) -> None:
-        """Says which image encoder these embeddings are compared with.
+        """Say which image encoder these embeddings are compared with.
 
         Raises:
             ValueError: Here, or where they are in a file of the user's when they are first used, if they are not of its

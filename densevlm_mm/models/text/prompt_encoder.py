@@ -37,7 +37,7 @@ def encode_prompts(
     autocast_dtype: torch.dtype | None = None,
     show: str | None = None,
 ) -> Tensor:
-    """Encodes N prompts; each distinct one goes through the tower once.
+    """Encode N prompts; each distinct one goes through the tower once.
 
     Prompts of one length make a batch, without padding: for the ViLD prompts of OV-LVIS and set_316 that takes about
     half the time of batches in the order given.
@@ -94,7 +94,7 @@ def _batches_of_one_length(lengths_N: Tensor, batch_size: int) -> list[Tensor]:
 
 
 def encode_tokens(clip_model: nn.Module, tokens_NL: Tensor) -> Tensor:
-    """Encodes token ids as the model stands: its mode, its device, with gradients where they are enabled.
+    """Encode token ids as the model stands: its mode, its device, with gradients where they are enabled.
 
     Args:
         clip_model: open_clip model.
@@ -141,7 +141,7 @@ def _is_text(name: str) -> bool:
 
 
 def check_token_range(clip_model: nn.Module, tokens_NL: Tensor) -> None:
-    """Raises ValueError if a token id lies outside the text tower's vocabulary."""
+    """Raise ValueError if a token id lies outside the text tower's vocabulary."""
     embedding = getattr(getattr(clip_model, "text", clip_model), "token_embedding", None)
     if isinstance(embedding, nn.Embedding) and int(tokens_NL.max()) >= embedding.num_embeddings:
         raise ValueError(

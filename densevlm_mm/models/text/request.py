@@ -86,7 +86,7 @@ class ClassEmbeddingsRequest:
         cache_dir: str | Path | None = None,
         trust: bool = False,
     ) -> "ClassEmbeddingsRequest":
-        """Reads a config.
+        """Read a config.
 
         Args:
             cfg: ``dict(vocabulary=..., templates=..., ...)`` or ``dict(file=..., ...)`` with the class's own arguments

@@ -15,9 +15,9 @@ class WordCounts(NamedTuple):
     """How many images every word describes.
 
     Attributes:
-        num_images: word to number of images.
-        merged: form that was found, to the word it was counted as.
-        unusable: entries of which nothing was left, to the number of images.
+        num_images: Word to number of images.
+        merged: Form that was found, to the word it was counted as.
+        unusable: Entries of which nothing was left, to the number of images.
     """
 
     num_images: dict[str, int]

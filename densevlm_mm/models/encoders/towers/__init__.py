@@ -36,7 +36,7 @@ def adapter_for(visual: nn.Module) -> Tower:
         visual: ``model.visual`` of an open_clip model; it is used in place, not copied.
 
     Raises:
-        ValueError: if the architecture has no dense path.
+        ValueError: If the architecture has no dense path.
     """
     model, adapters = (visual.trunk, _TIMM_ADAPTERS) if isinstance(visual, TimmModel) else (visual, _ADAPTERS)
     for tower_type, adapter_type in adapters:

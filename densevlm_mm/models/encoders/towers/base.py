@@ -38,14 +38,14 @@ class Tower(ABC):
     """Reads one family of open_clip image towers densely. It owns no parameters: they stay in ``visual``.
 
     Attributes:
-        visual: the open_clip image tower, used in place.
+        visual: The open_clip image tower, used in place.
         embed_dim: D, width of the joint embedding space.
         width: C, channels of the last block's or stage's output.
-        stride: pixels per cell of the dense map.
-        num_blocks: number of blocks (transformers) or stages (convolutional towers).
+        stride: Pixels per cell of the dense map.
+        num_blocks: Number of blocks (transformers) or stages (convolutional towers).
         native_size: (h, w) input size in pixels that the position embedding was learned for.
-        grad_checkpointing: recompute blocks in the backward pass instead of keeping their activations.
-        compile_options: arguments of ``torch.compile``, by which blocks or stages run then; None for none.
+        grad_checkpointing: Recompute blocks in the backward pass instead of keeping their activations.
+        compile_options: Arguments of ``torch.compile``, by which blocks or stages run then; None for none.
     """
 
     embed_dim: int
@@ -72,8 +72,8 @@ class Tower(ABC):
 
         Args:
             images: (B, 3, H, W), normalised.
-            out_indices: blocks whose outputs are wanted, each in [0, num_blocks).
-            with_dense: whether the dense map is wanted too; without it the tower stops at the last wanted block.
+            out_indices: Blocks whose outputs are wanted, each in [0, num_blocks).
+            with_dense: Whether the dense map is wanted too; without it the tower stops at the last wanted block.
 
         Returns:
             The wanted maps, (B, C_i, h_i, w_i) each, in the order asked for, and the dense map (B, D, h, w) as the
@@ -97,7 +97,7 @@ class Tower(ABC):
         Fused projections are split first, so that no returned parameter holds key rows.
 
         Raises:
-            ValueError: if the tower is not a transformer.
+            ValueError: If the tower is not a transformer.
         """
         raise ValueError(
             f"trainable='query_value' trains attention blocks, which a {type(self).__name__.removesuffix('Tower')} "
@@ -108,7 +108,7 @@ class Tower(ABC):
         """Return the position embedding of the pooling attention.
 
         Raises:
-            ValueError: if the tower is not one of OpenAI's ResNets, which alone have one.
+            ValueError: If the tower is not one of OpenAI's ResNets, which alone have one.
         """
         raise ValueError(
             f"train_pool_positions=True is for OpenAI's ResNets: a {type(self).__name__.removesuffix('Tower')} tower "

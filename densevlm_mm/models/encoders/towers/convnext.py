@@ -14,7 +14,7 @@ class ConvNeXtTower(Tower):
     """Dense path: the head's norm and open_clip's projection applied to every position of the last stage's map.
 
     Raises:
-        ValueError: if the trunk pools before anything but norm and projection (``head_norm_first`` towers).
+        ValueError: If the trunk pools before anything but norm and projection (``head_norm_first`` towers).
     """
 
     visual: TimmModel

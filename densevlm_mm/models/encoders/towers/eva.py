@@ -26,7 +26,7 @@ class EvaTower(TimmTransformerTower):
     one fixed grid.
 
     Raises:
-        ValueError: for attention pooling, for blocks other than EVA's, for rotary embeddings that are not axial.
+        ValueError: For attention pooling, for blocks other than EVA's, for rotary embeddings that are not axial.
     """
 
     def __init__(self, visual: TimmModel) -> None:

@@ -32,7 +32,7 @@ class PositionEmbedding:
     """A learned position embedding that follows the input size; resized once per size while it is frozen.
 
     Args:
-        num_prefix: leading entries of the table that belong to class and register tokens and are never resized.
+        num_prefix: Leading entries of the table that belong to class and register tokens and are never resized.
         native_grid: (h, w) cells that the remaining entries stand for.
     """
 

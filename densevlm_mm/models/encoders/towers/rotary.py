@@ -16,11 +16,11 @@ class RotaryTables:
     """Angles of an axial rotary embedding, computed once per grid.
 
     Args:
-        rope: the tower's, whose own table is for one grid; no parameters are involved.
-        num_prefix: tokens before the patches, which are not rotated.
+        rope: The tower's, whose own table is for one grid; no parameters are involved.
+        num_prefix: Tokens before the patches, which are not rotated.
 
     Raises:
-        ValueError: if it is not axial, or does not rotate neighbouring channels.
+        ValueError: If it is not axial, or does not rotate neighbouring channels.
     """
 
     _MAX_GRIDS = 16
@@ -73,8 +73,8 @@ class RotaryAttention(EvaAttention):
         Args:
             x: (B, N, C).
             rope: a table of :class:`RotaryTables`; with timm's own, (N - prefix, 2 d), timm's code runs.
-            attn_mask: see timm, whose code then runs.
-            is_causal: likewise.
+            attn_mask: See timm, whose code then runs.
+            is_causal: Likewise.
 
         Returns:
             (B, N, C).

@@ -57,8 +57,8 @@ def split_projection(layer: Any, parts: Parts = QKV) -> None:
     """Split a layer's fused query-key-value parameters in place; nothing happens if they are split already.
 
     Args:
-        layer: an ``nn.MultiheadAttention`` with one width for query, key and value, or timm's ``qkv`` linear layer.
-        parts: what the equal groups of rows are, in order; the last is 'v'.
+        layer: An ``nn.MultiheadAttention`` with one width for query, key and value, or timm's ``qkv`` linear layer.
+        parts: What the equal groups of rows are, in order; the last is 'v'.
     """
     if isinstance(layer, (SplitMultiheadAttention, SplitLinear)):
         return

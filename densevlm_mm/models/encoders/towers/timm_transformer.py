@@ -18,7 +18,7 @@ class TimmTransformerTower(TransformerTower):
     convolution would have it; this also holds for convolutional stems.
 
     Raises:
-        ValueError: if the tower's head is not per-position (attention pooling added by open_clip) or its cells are
+        ValueError: If the tower's head is not per-position (attention pooling added by open_clip) or its cells are
             not square.
     """
 

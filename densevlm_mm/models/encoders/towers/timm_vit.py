@@ -24,7 +24,7 @@ class TimmViTTower(TimmTransformerTower):
     path, as in CLIP's ResNets, and all blocks run as usual.
 
     Raises:
-        ValueError: for blocks other than timm's plain pre-norm block and for other kinds of pooling.
+        ValueError: For blocks other than timm's plain pre-norm block and for other kinds of pooling.
     """
 
     def __init__(self, visual: TimmModel) -> None:

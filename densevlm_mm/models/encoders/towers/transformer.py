@@ -17,8 +17,8 @@ class TransformerTower(Tower):
     tokens; final norm and projection act on every patch.
 
     Attributes:
-        num_prefix: number of tokens before the patches.
-        has_class_token: whether the first prefix token is a class token.
+        num_prefix: Number of tokens before the patches.
+        has_class_token: Whether the first prefix token is a class token.
         dense_residual: 'token' adds the token itself in the last block (CLIPSelf, DenseVLM); 'cls' adds the class
             token instead (CAT-Seg).
         last_block_is_value_path: False for towers whose pooling attention takes the value path instead.
@@ -42,7 +42,7 @@ class TransformerTower(Tower):
         """Run one block with its attention reduced to the value path.
 
         Args:
-            block: the block.
+            block: The block.
             tokens: (B, N, C) block input.
             residual: (B, N or 1, C) what the attention branch is added to.
 

@@ -20,7 +20,7 @@ class OpenClipViTTower(TransformerTower):
     """Last block on the dense path: ``x += ls_1(out_proj(V ln_1(x) + b_v))``, ``x += ls_2(mlp(ln_2(x)))``.
 
     Raises:
-        ValueError: if the tower pools by attention (CoCa), has custom attention blocks or patches that are not square.
+        ValueError: If the tower pools by attention (CoCa), has custom attention blocks or patches that are not square.
     """
 
     visual: VisionTransformer

@@ -31,21 +31,21 @@ class CostAggregator(nn.Module):
 
     Args:
         embed_dim: D of dense map and class embeddings.
-        guidance_channels: channels of the two finer guidance maps, coarse one first.
+        guidance_channels: Channels of the two finer guidance maps, coarse one first.
         channels: C, width of the aggregator.
         num_prompts: P, prompts a class.
-        num_layers: layers of spatial and class aggregation.
-        num_heads: heads of both attentions.
-        window_size: side of the spatial windows in cells.
-        mlp_ratio: width of the MLPs over C.
-        decoder_guidance_channels: widths that the two guidance maps are projected to.
-        decoder_channels: widths of the two decoder steps.
-        max_classes: the class attention's sequence length. Of a larger vocabulary each image keeps the classes with the
+        num_layers: Layers of spatial and class aggregation.
+        num_heads: Heads of both attentions.
+        window_size: Side of the spatial windows in cells.
+        mlp_ratio: Width of the MLPs over C.
+        decoder_guidance_channels: Widths that the two guidance maps are projected to.
+        decoder_channels: Widths of the two decoder steps.
+        max_classes: The class attention's sequence length. Of a larger vocabulary each image keeps the classes with the
             highest cosine anywhere; the others get a constant logit of -100. Fewer classes are filled up.
-        pool: side of the pooling before class attention, in training and in tests.
-        class_chunk_size: classes that spatial aggregation and decoder, which treat each class alone, take at a time;
+        pool: Side of the pooling before class attention, in training and in tests.
+        class_chunk_size: Classes that spatial aggregation and decoder, which treat each class alone, take at a time;
             None takes all. Bounds memory without gradients; with them together with ``grad_checkpointing``.
-        grad_checkpointing: recompute spatial aggregation and decoder in the backward pass to save memory.
+        grad_checkpointing: Recompute spatial aggregation and decoder in the backward pass to save memory.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class CostAggregator(nn.Module):
 
         Args:
             dense: (B, D, h, w), any norm.
-            text: class embeddings (T, P, D), unit norm.
+            text: Class embeddings (T, P, D), unit norm.
             guidance: (B, C_1, 2h, 2w) and (B, C_2, 4h, 4w).
 
         Returns:
             Logits (B, T, 4h, 4w).
 
         Raises:
-            ValueError: if the number of prompts is not the one the aggregator was built for.
+            ValueError: If the number of prompts is not the one the aggregator was built for.
         """
         if text.shape[1] != self.num_prompts:
             raise ValueError(f"the aggregator is built for num_prompts={self.num_prompts}, got {text.shape[1]} a class")

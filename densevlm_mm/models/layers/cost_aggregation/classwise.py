@@ -19,9 +19,9 @@ class ClassAggregation(nn.Module):
 
     Args:
         channels: C of x and of the guidance.
-        num_heads: attention heads.
-        num_tokens: length that the sequence of classes is filled up to.
-        mlp_ratio: width of the MLP over C.
+        num_heads: Attention heads.
+        num_tokens: Length that the sequence of classes is filled up to.
+        mlp_ratio: Width of the MLP over C.
     """
 
     def __init__(self, channels: int, num_heads: int, num_tokens: int = 256, mlp_ratio: int = 4) -> None:
@@ -44,7 +44,7 @@ class ClassAggregation(nn.Module):
         Args:
             x: (B, T, h, w, C).
             guidance: (B or 1, T, C) of the classes.
-            pool: side of the average pooling in cells; 1 for none.
+            pool: Side of the average pooling in cells; 1 for none.
 
         Returns:
             (B, T, h, w, C).

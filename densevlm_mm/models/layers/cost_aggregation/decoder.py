@@ -13,9 +13,9 @@ class GuidedUpsampling(nn.Module):
     """Twice the resolution: transposed convolution, then two 3x3 convolutions, the first of which sees the guidance.
 
     Args:
-        channels: channels of the input; the transposed convolution leaves ``channels - guidance_channels``.
-        guidance_channels: channels of the guidance.
-        out_channels: channels of the result.
+        channels: Channels of the input; the transposed convolution leaves ``channels - guidance_channels``.
+        guidance_channels: Channels of the guidance.
+        out_channels: Channels of the result.
     """
 
     def __init__(self, channels: int, guidance_channels: int, out_channels: int) -> None:
@@ -38,8 +38,8 @@ class CostDecoder(nn.Module):
 
     Args:
         channels: C of the aggregated maps.
-        guidance_channels: channels of the two guidance maps, coarse one first.
-        decoder_channels: channels after the two steps.
+        guidance_channels: Channels of the two guidance maps, coarse one first.
+        decoder_channels: Channels after the two steps.
     """
 
     def __init__(self, channels: int, guidance_channels: Sequence[int], decoder_channels: Sequence[int]) -> None:

@@ -11,9 +11,9 @@ class GuidedLinear(nn.Linear):
     but the concatenation is never made and the guidance, broadcast over an axis, is multiplied only once.
 
     Args:
-        channels: channels of x.
-        guidance_channels: channels of the guidance.
-        out_channels: channels of the result.
+        channels: Channels of x.
+        guidance_channels: Channels of the guidance.
+        out_channels: Channels of the result.
     """
 
     def __init__(self, channels: int, guidance_channels: int, out_channels: int) -> None:
@@ -30,9 +30,9 @@ class GuidedConv2d(nn.Conv2d):
     """3x3 ``nn.Conv2d`` without bias of ``concat[x, guidance]``, the guidance's share computed once for all classes.
 
     Args:
-        channels: channels of x.
-        guidance_channels: channels of the guidance.
-        out_channels: channels of the result.
+        channels: Channels of x.
+        guidance_channels: Channels of the guidance.
+        out_channels: Channels of the result.
     """
 
     def __init__(self, channels: int, guidance_channels: int, out_channels: int) -> None:

@@ -16,10 +16,10 @@ class GuidedSwinBlock(nn.Module):
 
     Args:
         channels: C of x and of the guidance.
-        num_heads: attention heads.
-        window_size: side of a window in cells; one window for maps that are no larger.
-        shift: cyclic shift in cells; none where one window covers the map.
-        mlp_ratio: width of the MLP over C.
+        num_heads: Attention heads.
+        window_size: Side of a window in cells; one window for maps that are no larger.
+        shift: Cyclic shift in cells; none where one window covers the map.
+        mlp_ratio: Width of the MLP over C.
     """
 
     def __init__(self, channels: int, num_heads: int, window_size: int, shift: int, mlp_ratio: int = 4) -> None:
@@ -46,7 +46,7 @@ class GuidedSwinBlock(nn.Module):
             (B, T, h, w, C).
 
         Raises:
-            ValueError: if the map is larger than a window but no multiple of it.
+            ValueError: If the map is larger than a window but no multiple of it.
         """
         x = x + self._attend(self.norm1(x), guidance)
         return x + self.mlp(self.norm2(x))
@@ -93,9 +93,9 @@ def shifted_window_mask(
 
     Args:
         size: (h, w) of the map in cells, multiples of the window.
-        window: side of a window in cells.
-        shift: cyclic shift in cells.
-        device: where to make it.
+        window: Side of a window in cells.
+        shift: Cyclic shift in cells.
+        device: Where to make it.
 
     Returns:
         (W, N, N): 0 within one of the nine regions of the shifted map, -100 across.
@@ -116,9 +116,9 @@ class SpatialAggregation(nn.Module):
 
     Args:
         channels: C.
-        num_heads: attention heads.
-        window_size: side of a window in cells; the shift is half of it.
-        mlp_ratio: width of the MLP over C.
+        num_heads: Attention heads.
+        window_size: Side of a window in cells; the shift is half of it.
+        mlp_ratio: Width of the MLP over C.
     """
 
     def __init__(self, channels: int, num_heads: int, window_size: int, mlp_ratio: int = 4) -> None:
