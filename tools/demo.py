@@ -13,7 +13,7 @@ from pathlib import Path
 
 from report.commands import CommandError, RunningCommand
 from report.experiments import COLUMNS
-from report.plan import QUICK_OPTIONS, QUICK_WORLD, STUDENT_ASSET, TEACHER_ASSET
+from report.world import QUICK_OPTIONS, QUICK_WORLD, STUDENT_ASSET, TEACHER_ASSET
 
 DATA = Path("data/tiny_scenes")
 CONFIG = "configs/tiny/densevlm.py"

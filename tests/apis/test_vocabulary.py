@@ -76,6 +76,8 @@ def test_any_model_that_follows_the_protocol_takes_names(names) -> None:
 
         def vocabulary_facts(self) -> dict: ...
 
+        def set_vocabulary(self, vocabulary) -> None: ...
+
         @classmethod
         def use_vocabulary(cls, cfg, vocabulary) -> None:
             cfg.words = vocabulary

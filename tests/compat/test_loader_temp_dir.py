@@ -11,9 +11,10 @@ SCRIPT = """
 import os, signal, sys, time
 import multiprocessing.util
 sys.path.insert(0, sys.argv[1])  # the module alone: the package takes seconds to import
-from loader_temp_dir import share_loader_temp_dir
+import loader_temp_dir
 
-share_loader_temp_dir()
+loader_temp_dir._LONGEST = 300  # a test's folder lies deep
+loader_temp_dir.share_loader_temp_dir()
 child = os.fork()
 if child == 0:
     print(multiprocessing.util.get_temp_dir(), flush=True)
@@ -34,8 +35,7 @@ def run(tmp_path: Path, end: str) -> list[str]:
     return result.stdout.splitlines()
 
 
-def test_workers_share_a_folder_that_goes_with_the_process(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(loader_temp_dir, "_LONGEST", 200)
+def test_workers_share_a_folder_that_goes_with_the_process(tmp_path) -> None:
     folder = tmp_path / "t"
     folder.mkdir()
     of_child, own = run(folder, "well")

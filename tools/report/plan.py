@@ -10,10 +10,8 @@ from densevlm_mm.analysis.command_line import file_stem
 from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
 from report.experiments import LABELS, TRAIN_ITERATIONS, Experiment
 from report.tasks import Task, existing_file
+from report.world import QUICK_OPTIONS, QUICK_STEPS, QUICK_WORLD, STUDENT_ASSET, TEACHER_ASSET
 
-STUDENT_ASSET, TEACHER_ASSET = (
-    f"densevlm_mm/tiny_scenes/assets/tiny_scenes_{who}.safetensors" for who in ("student", "teacher")
-)
 WORLD_FILES = tuple(
     f"annotations/{kind}.json" for kind in ("panoptic_val", "captions_val", "instances_train", "captions_train")
 )
@@ -21,17 +19,6 @@ _CONFIG = "configs/tiny/densevlm.py"
 _DATA_ROOTS = ("train_dataloader.dataset.dataset", "val_dataloader.dataset", "test_dataloader.dataset")
 # CPU seconds of the trainings with a teacher on image crops; the others take about 50.
 _CROP_COSTS = {"clipself": 95.0, "crop_features": 150.0, "crop_logits": 230.0}
-# The small world of --quick, and options that make a training on it take four steps.
-QUICK_WORLD = ("--num-train", "240", "--num-val", "12")
-QUICK_STEPS = 4
-QUICK_OPTIONS = (
-    f"train_dataloader.dataset.dataset.indices={8 * QUICK_STEPS}",
-    "train_dataloader.batch_size=8",
-    "train_dataloader.num_workers=0",
-    "train_dataloader.persistent_workers=False",
-    "val_dataloader.num_workers=0",
-    "param_scheduler.0.end=2",
-)
 
 
 @dataclass(frozen=True)
