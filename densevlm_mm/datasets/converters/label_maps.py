@@ -18,10 +18,10 @@ T = TypeVar("T")
 class Sample(NamedTuple):
     """The files of one image.
 
-    Args:
-        source: published label file.
-        image: image that the label map belongs to after the conversion.
-        label: label map to write.
+    Attributes:
+        source: Published label file.
+        image: Image that the label map belongs to after the conversion.
+        label: Label map to write.
     """
 
     source: Path
@@ -32,8 +32,8 @@ class Sample(NamedTuple):
 class ConversionSummary(NamedTuple):
     """What is there after a conversion.
 
-    Args:
-        num_images: how many label maps.
+    Attributes:
+        num_images: How many label maps.
         present: (K,) bool, the classes that have a pixel in them.
     """
 

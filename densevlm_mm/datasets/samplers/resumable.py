@@ -15,10 +15,9 @@ class SampleIndex(int):
     With persistent workers a data set's copy in a worker never hears of a new epoch, so the epoch travels with the
     index.
 
-    Args:
-        value: index of the sample in the data set.
-        epoch: epoch it is drawn in, from 0.
-        seed: seed of the sampler that drew it.
+    Attributes:
+        epoch: Epoch it is drawn in, from 0.
+        seed: Seed of the sampler that drew it.
     """
 
     epoch: int
