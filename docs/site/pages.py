@@ -85,7 +85,7 @@ def page_text(path: Path) -> str:
     """The Markdown of a file; of a notebook, its cells."""
     if path.suffix == ".ipynb":
         text, _ = MarkdownExporter().from_filename(str(path))
-        return text
+        return f"{text}\n\n*This is `{path.relative_to(ROOT)}`; run it to see its pictures.*\n"
     return path.read_text(encoding="utf-8")
 
 
