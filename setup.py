@@ -38,6 +38,7 @@ ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 REPORT = ["doit>=0.37"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0", "nbconvert>=7.16"]  # `make docs`
 PICTURES = ["plotly>=6", "supervision>=0.25"]  # interactive confusion matrices; Prediction.to_supervision()
+WEB = ["gradio>=6.31,<7"]  # tools/web.py
 
 setup(
     name="densevlm_mm",
@@ -59,10 +60,12 @@ setup(
         "report": REPORT,
         "loggers": ["mlflow>=3.0", "wandb>=0.18"],
         "pictures": PICTURES,
+        "web": WEB,
         "dev": [
             *DOCS,
             *ONNX,
             *REPORT,
+            *WEB,
             "alembic",  # alembic and sqlalchemy: MLflow's database, without the rest of the full package
             "hypothesis>=6.100",
             "ipykernel>=6.29",  # the notebooks are run by their test
@@ -71,6 +74,7 @@ setup(
             "nbclient>=0.10",
             "pip>=23.1",
             *PICTURES,
+            "playwright>=1.49",
             "pre-commit>=3.7",
             "pytest>=8.2",
             "pytest-xdist>=3.6",

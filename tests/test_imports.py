@@ -40,6 +40,7 @@ LAYERS = (
     ("apis",),
     ("inference",),
     ("analysis",),
+    ("web",),
     ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -19,6 +19,8 @@ from densevlm_mm.datasets.transforms import cell_boxes
 from densevlm_mm.models.layers import check_retrieval, pool_boxes, retrieve, text_similarity
 from densevlm_mm.models.text import ClassEmbeddings
 
+_MISTAKEN = "#E0002A"
+
 
 @dataclass(frozen=True)
 class GridClassification:
@@ -31,6 +33,7 @@ class GridClassification:
         kept: (m n,) bool, the cells that the teacher would keep: probability above theta (Section 3.2).
         classes: Display names of the K classes.
         is_thing: Thing flags (K,), or None.
+        is_only_stuff: (m n,) bool, the cells that show nothing but stuff, where that is known; else None.
     """
 
     grid: tuple[int, int]
@@ -39,6 +42,23 @@ class GridClassification:
     kept: np.ndarray
     classes: tuple[str, ...]
     is_thing: np.ndarray | None
+    is_only_stuff: np.ndarray | None = None
+
+    @property
+    def called_things(self) -> np.ndarray:
+        """(m n,) bool, the cells whose best class is a thing.
+
+        Raises:
+            ValueError: If nobody knows which classes are things.
+        """
+        if self.is_thing is None:
+            raise ValueError("the classes have no thing flags, which tell things from stuff")
+        return self.is_thing[self.labels]
+
+    @property
+    def stuff_called_things(self) -> np.ndarray | None:
+        """(m n,) bool, the cells of nothing but stuff that are called a thing; None if that is not known."""
+        return None if self.is_only_stuff is None else self.is_only_stuff & self.called_things
 
     def record(self) -> list[dict[str, Any]]:
         """One dict a cell, for a file."""
@@ -55,6 +75,25 @@ class GridClassification:
                 zip(self.labels, self.probabilities, self.kept, strict=True)
             )
         ]
+
+
+def grid_boxes(grid: tuple[int, int]) -> np.ndarray:
+    """Boxes of the cells of a grid, row by row.
+
+    Args:
+        grid: m rows, n columns.
+
+    Returns:
+        (m n, 4) float64: x1, y1, x2, y2 as fractions of the image area.
+
+    Raises:
+        ValueError: If the grid has no cell.
+    """
+    rows, columns = grid
+    if min(rows, columns) < 1:
+        raise ValueError(f"a grid has at least one row and column, not {rows} x {columns}")
+    cells = np.divmod(np.arange(rows * columns), columns)
+    return cell_boxes(np.column_stack([np.tile(grid, (rows * columns, 1)), *cells]))
 
 
 def classify_grid(
@@ -78,16 +117,10 @@ def classify_grid(
     Raises:
         ValueError: If the grid has no cell, or temperature or threshold is outside its range.
     """
-    rows, columns = grid
-    if min(rows, columns) < 1:
-        raise ValueError(f"a grid has at least one row and column, not {rows} x {columns}")
     check_retrieval(temperature, threshold)
-    table = np.column_stack(
-        [np.tile((rows, columns), (rows * columns, 1)), *np.divmod(np.arange(rows * columns), columns)]
-    )
     height, width = image.area
     extent = np.array([width, height, width, height]) / image.side
-    boxes_norm_xyxy = torch.from_numpy((cell_boxes(table) * extent).astype(np.float32))
+    boxes_norm_xyxy = torch.from_numpy((grid_boxes(grid) * extent).astype(np.float32))
     dense = model.dense(image.inputs[None])
     features_RD = pool_boxes(dense, [boxes_norm_xyxy])
     text_KD = normalize(embeddings.embeddings, dim=-1).to(features_RD.device)
@@ -97,20 +130,22 @@ def classify_grid(
 
 
 def plot_grid_classification(
-    image: CanvasImage,
+    rgb: np.ndarray,
     results: Mapping[str, GridClassification],
     path: str | Path,
     threshold: float = 0.3,
 ) -> None:
     """Draw the grid over the image, a panel a checkpoint; cells that theta would drop are dimmed.
 
+    Cells that are known to show nothing but stuff and are called a thing have a red frame.
+
     Args:
-        image: The image.
+        rgb: The image, RGB (H, W, 3) uint8.
         results: Name of a checkpoint to what it sees.
         path: PNG to write.
         threshold: theta that the cells were classified with, for the legend.
     """
-    height, width = image.area
+    height, width = rgb.shape[:2]
     columns = max(result.grid[1] for result in results.values())
     rows = max(result.grid[0] for result in results.values())
     # Cells at least 0.85 x 0.62 inch: room for a name in two lines and a probability.
@@ -119,7 +154,7 @@ def plot_grid_classification(
     with picture(path, len(results) * (panel_width + 0.2), panel_height + 0.8) as figure:
         for number, (name, result) in enumerate(results.items()):
             axes = axes_in_inches(figure, number * (panel_width + 0.2), 0.4, panel_width, panel_height)
-            axes.imshow(image.rgb, extent=(0, width, height, 0), interpolation="bilinear")
+            axes.imshow(rgb, extent=(0, width, height, 0), interpolation="bilinear")
             _draw_cells(axes, result, (height, width), panel_width / result.grid[1])
             axes.set(xlim=(0, width), ylim=(height, 0))
             axes.axis("off")
@@ -128,6 +163,8 @@ def plot_grid_classification(
         note = f"p > {threshold:g} is kept, the other cells are dimmed"
         if all(result.is_thing is not None for result in results.values()):
             note += "; blue: things, orange: stuff"
+        if any(result.is_only_stuff is not None for result in results.values()):
+            note += "\nred frame: only stuff is there, and it is called a thing"
         figure.text(0, 0.4 / (panel_height + 0.8) - 0.02, note, fontsize=8.5, color="#444444", ha="left", va="top")
 
 
@@ -159,6 +196,10 @@ def _draw_cells(axes: Axes, result: GridClassification, area: tuple[int, int], c
             linespacing=1.15,
             path_effects=[patheffects.withStroke(linewidth=2.4, foreground="white", alpha=0.95)],
         )
+    mistaken = result.stuff_called_things
+    for cell in () if mistaken is None else np.flatnonzero(mistaken).tolist():
+        corner = (cell % columns * cell_width, cell // columns * cell_height)
+        axes.add_patch(Rectangle(corner, cell_width, cell_height, fill=False, edgecolor=_MISTAKEN, linewidth=2.5))
 
 
 def _in_cell(name: str, characters: int) -> str:

@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -69,7 +70,22 @@ def test_the_picture_is_whole(image, tmp_path, assert_whole_picture) -> None:
     flags = np.array([False, True, True])
     results = {
         "with flags": GridClassification((4, 6), *cells, names, flags),
+        "with the truth": GridClassification((4, 6), *cells, names, flags, np.arange(24) > 11),
         "without": GridClassification((6, 4), *cells, names, None),
     }
-    plot_grid_classification(image, results, tmp_path / "a.png")
+    plot_grid_classification(image.rgb, results, tmp_path / "a.png")
     assert_whole_picture(tmp_path / "a.png")
+
+
+def test_cells_of_stuff_alone_that_are_called_things_have_a_red_frame(image, tmp_path) -> None:
+    labels, flags, only_stuff = np.array([0, 1, 0]), np.array([True, False]), np.array([True, True, False])
+    result = GridClassification((1, 3), labels, np.ones(3), np.ones(3, bool), ("boat", "sky"), flags, only_stuff)
+    assert result.stuff_called_things is not None
+    assert result.stuff_called_things.tolist() == [True, False, False]
+    plot_grid_classification(np.zeros_like(image.rgb), {"a": result}, tmp_path / "a.png")
+    picture = cv2.imread(str(tmp_path / "a.png")).astype(int)
+    columns = np.flatnonzero(((picture[..., 2] > 200) & (picture[..., :2] < 90).all(axis=-1)).any(axis=0))
+    assert columns.size
+    assert columns.max() < 0.45 * picture.shape[1]  # the first cell of three
+    unknown = GridClassification((1, 3), labels, np.ones(3), np.ones(3, bool), ("boat", "sky"), flags)
+    assert unknown.stuff_called_things is None

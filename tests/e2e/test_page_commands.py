@@ -48,7 +48,13 @@ STAND_INS = {
 }
 EVERYWHERE = {"weights/densevlm_eva02_b16.safetensors": STUDENT}
 # Targets of the Makefile and commands that other tests, or CI itself, run.
-ELSEWHERE = {"make demo": "e2e/test_wheel.py", "densevlm demo": "e2e/test_wheel.py", "make test": "CI"}
+ELSEWHERE = {
+    "make demo": "tests/e2e/test_wheel.py",
+    "densevlm demo": "tests/e2e/test_wheel.py",
+    "make docs": "tests/test_docs_site.py",
+    "make test": ".ci/run",
+    "make web": "tests/web/test_server.py",
+}
 
 
 class ParsedError(Exception):
@@ -99,6 +105,7 @@ def test_commands_are_run_or_say_what_they_need(page: str) -> None:
         for command in COMMANDS[page]
         if not command.is_marked and stand_ins(command) is None and command.text not in ELSEWHERE
     ]
+    assert all((ROOT / path).is_file() for path in ELSEWHERE.values())
     assert not silent, "put a line '# needs ...' above them in their blocks, or run them here"
 
 

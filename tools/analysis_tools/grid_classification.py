@@ -55,7 +55,7 @@ def main() -> None:
             prefix = Path(args.out) / f"{name}_grid"
             cells = {model: result.record() for model, result in results.items()}
             write_json(f"{prefix}.json", dict(image=path, threshold=threshold, temperature=temperature, cells=cells))
-            plot_grid_classification(canvases[0], results, f"{prefix}.png", threshold)
+            plot_grid_classification(canvases[0].rgb, results, f"{prefix}.png", threshold)
             print(f"{prefix}.png, .json")
 
 
