@@ -13,7 +13,6 @@ from pathlib import Path
 
 from report.commands import CommandError, RunningCommand
 from report.experiments import COLUMNS
-from report.plan import QUICK_OPTIONS, QUICK_WORLD, STUDENT_ASSET, TEACHER_ASSET
 
 DATA = Path("data/tiny_scenes")
 CONFIG = "configs/tiny/densevlm.py"
@@ -69,7 +68,9 @@ def main() -> None:
     """Generate the world, train, evaluate, report."""
     args = parse_args()
 
-    from report.before_after import stack_before_after  # imports torch
+    # Both import torch.
+    from report.before_after import stack_before_after
+    from report.plan import QUICK_OPTIONS, QUICK_WORLD, STUDENT_ASSET, TEACHER_ASSET
 
     began = time.time()
     data = args.out / "quick_world" if args.quick else DATA

@@ -14,8 +14,6 @@ Examples:
 import argparse
 import sys
 
-from densevlm_mm.apis import exit_on_user_error, load_experiment
-from densevlm_mm.apis.experiment_downloads import fetch_experiment, fetch_names, named_downloads
 from densevlm_mm.downloads import known_downloads
 
 
@@ -49,6 +47,10 @@ def main() -> None:
     if args.list:
         print(listing())
         return
+
+    from densevlm_mm.apis import exit_on_user_error, load_experiment
+    from densevlm_mm.apis.experiment_downloads import fetch_experiment, fetch_names, named_downloads
+
     with exit_on_user_error("tools/download.py"):
         if args.config:
             outcome = fetch_experiment(load_experiment(args.config), args.archives)

@@ -12,15 +12,17 @@ Examples:
         --vocabulary coco_panoptic_133
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from densevlm_mm.apis import exit_on_user_error, names_of_arguments
-from densevlm_mm.apis.graph_export import DenseGraph, check_onnx, save_graph
-from densevlm_mm.models.encoders import DenseImageEncoder
-from densevlm_mm.models.text import ClassEmbeddings, build_class_embeddings
-from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.templates import TEMPLATE_SETS
+
+if TYPE_CHECKING:
+    from densevlm_mm.models.encoders import DenseImageEncoder
+    from densevlm_mm.models.text import ClassEmbeddings
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,6 +45,10 @@ def parse_args() -> argparse.Namespace:
 
 def embed_classes(args: argparse.Namespace, encoder: DenseImageEncoder) -> ClassEmbeddings | None:
     """Embed the names of the command line; None if there are none."""
+    from densevlm_mm.apis import names_of_arguments
+    from densevlm_mm.models.text import build_class_embeddings
+    from densevlm_mm.vocabulary import Vocabulary
+
     names = names_of_arguments(args.names) if args.names else args.vocabulary
     if not names:
         return None
@@ -53,6 +59,11 @@ def embed_classes(args: argparse.Namespace, encoder: DenseImageEncoder) -> Class
 def main() -> None:
     """Export, check, and say what was written."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.apis.graph_export import DenseGraph, check_onnx, save_graph
+    from densevlm_mm.models.encoders import DenseImageEncoder
+
     with exit_on_user_error("tools/export_onnx.py"):
         encoder = DenseImageEncoder(args.model, args.encoder)
         graph = DenseGraph(encoder, embed_classes(args, encoder))

@@ -8,9 +8,6 @@ Example: ``python tools/dataset_converters/ade20k_panoptic.py data/ade20k --npro
 
 import argparse
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.datasets.converters import ADE20KPanopticConverter
-
 NUM_IMAGES = dict(validation=2000, training=20210)
 
 
@@ -29,6 +26,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert or verify."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.datasets.converters import ADE20KPanopticConverter
+
     with exit_on_user_error("tools/dataset_converters/ade20k_panoptic.py"):
         converter = ADE20KPanopticConverter(args.root, args.split)
         count = converter.verify(args.nproc) if args.verify else converter.convert(args.nproc)

@@ -10,10 +10,6 @@ Examples:
 import argparse
 from pathlib import Path
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.datasets import UnlabeledImageDataset
-from densevlm_mm.datasets.shards import index_shards, pack_images
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -36,6 +32,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Pack or index."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.datasets import UnlabeledImageDataset
+    from densevlm_mm.datasets.shards import index_shards, pack_images
+
     with exit_on_user_error("tools/dataset_converters/images_to_shards.py"):
         if args.command == "pack":
             images = UnlabeledImageDataset(args.source, data_prefix=dict(img=args.images))

@@ -9,9 +9,6 @@ Example: ``python tools/dataset_converters/own_regions.py data/streets data/stre
 import argparse
 from pathlib import Path
 
-from densevlm_mm.apis import exit_on_user_error
-from densevlm_mm.datasets.converters.region_annotations import read_coco, read_labelme, write_panoptic
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -25,6 +22,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert."""
     args = parse_args()
+
+    from densevlm_mm.apis import exit_on_user_error
+    from densevlm_mm.datasets.converters.region_annotations import read_coco, read_labelme, write_panoptic
+
     with exit_on_user_error("tools/dataset_converters/own_regions.py"):
         images = read_labelme(args.source) if Path(args.source).is_dir() else read_coco(args.source)
         print(f"{args.out}: {write_panoptic(images, args.out, args.stuff)}")
