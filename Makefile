@@ -4,6 +4,7 @@
 #             two cores; goes on where it stopped): work_dirs/report/index.html
 # make web    sets everything up, shows in the browser what an encoder sees (ENCODERS="A.safetensors B.safetensors", default: the
 #             embedded TinyScenes CLIPs): http://127.0.0.1:7860
+# make docs   sets everything up, builds the documentation as a site: site/index.html
 # make test   sets everything up, lints, type-checks and runs the tests
 # make test-faults  kills training runs at random moments, fills their disk, lets their numbers explode (half an hour)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 # One thread a process: two processes side by side beat spinning threads on small machines.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo report web test test-slow test-faults lint clean
+.PHONY: demo report web docs test test-slow test-faults lint clean
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py $(if $(FROM_SCRATCH),--from-scratch)
 
@@ -21,6 +22,9 @@ report: $(VENV)/.installed
 
 web: $(VENV)/.installed
 	$(BIN)/python tools/web.py $(if $(ENCODERS),--encoder $(ENCODERS))
+
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not faults"

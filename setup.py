@@ -36,8 +36,9 @@ class BuildWithProjectFiles(build_py):
 
 ONNX = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"]
 REPORT = ["doit>=0.37"]
-WEB = ["gradio>=6.31,<7"]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1.0", "nbconvert>=7.16"]  # `make docs`
 PICTURES = ["plotly>=6", "supervision>=0.25"]  # interactive confusion matrices; Prediction.to_supervision()
+WEB = ["gradio>=6.31,<7"]  # tools/web.py
 
 setup(
     name="densevlm_mm",
@@ -53,6 +54,7 @@ setup(
     entry_points={"console_scripts": ["densevlm = densevlm_mm.cli:main"]},
     install_requires=requirements(),
     extras_require={
+        "docs": DOCS,
         "lite": ["mmcv-lite==2.1.0"],
         "onnx": ONNX,
         "report": REPORT,
@@ -60,13 +62,16 @@ setup(
         "pictures": PICTURES,
         "web": WEB,
         "dev": [
+            *DOCS,
             *ONNX,
             *REPORT,
             *WEB,
             "alembic",  # alembic and sqlalchemy: MLflow's database, without the rest of the full package
             "hypothesis>=6.100",
+            "ipykernel>=6.29",  # the notebooks are run by their test
             "mlflow-skinny>=3.0",
             "mypy>=1.11",
+            "nbclient>=0.10",
             "pip>=23.1",
             *PICTURES,
             "playwright>=1.49",

@@ -32,6 +32,7 @@ COMMANDS = {
     "train": Command("tools/train.py", "train from a config: pretraining, a detector or a segmentor"),
     "test": Command("tools/test.py", "test a checkpoint"),
     "predict": Command("tools/predict.py", "predict on images, for names that you give"),
+    "web": Command("tools/web.py", "show in the browser what an encoder sees", ("gradio",), "web"),
     "embed": Command("tools/build_class_embeddings.py", "embed a vocabulary with a text tower"),
     "export": Command("tools/export_encoder.py", "write the encoder of a training checkpoint for others"),
     "export-onnx": Command("tools/export_onnx.py", "write an encoder as ONNX or torch.export graph"),

@@ -13,9 +13,8 @@ from densevlm_mm.registry import METRICS
 class WholeDumpResults(DumpResults):
     """mmengine's ``DumpResults`` whose file is the old one or the new one, whenever the process ends.
 
-    Args:
-        out_file_path: File, ending in ``.pkl`` or ``.pickle``. Whoever loads a pickle runs what is in it: do not take
-            it from others.
+    ``out_file_path`` ends in ``.pkl`` or ``.pickle``. Whoever loads a pickle runs what is in it: do not take it
+    from others.
     """
 
     def compute_metrics(self, results: list[Any]) -> dict[str, float]:

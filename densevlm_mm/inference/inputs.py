@@ -36,7 +36,7 @@ class InputImage:
 class UnreadableImage(NamedTuple):
     """What takes a prediction's place when an image cannot be read or prepared.
 
-    Args:
+    Attributes:
         path: The image.
         reason: Why, in one line.
     """

@@ -5,14 +5,8 @@ real one; anything else is added to the commands of ``tools/train.py`` and ``too
 """
 
 import json
-import multiprocessing
-import os
 import re
-import runpy
-import shlex
 import shutil
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +15,7 @@ from PIL import Image
 
 import densevlm_mm.detection
 import densevlm_mm.segmentation  # noqa: F401  (once for all commands, which run in copies of this process)
+from tests.fixtures.page_commands import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/your_own_data.md").read_text()
@@ -107,28 +102,11 @@ def write_camvid(folder: Path, images: list[Path]) -> None:
         Image.fromarray(labels).save(folder / f"{split}annot" / f"{number}.png")
 
 
-def run(command: str, added: str, folder: Path, log: Path) -> None:
-    """What the shell would do, in a copy of this process: importing everything again takes longer than all the rest."""
-
-    def tool() -> None:
-        os.chdir(folder)
-        text = re.sub(r"\$\(cat (\S+)\)", lambda match: Path(match[1]).read_text().strip(), command)
-        python, *sys.argv = [*shlex.split(text), *shlex.split(added)]
-        assert python == "python"
-        with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
-            runpy.run_path(sys.argv[0], run_name="__main__")
-
-    process = multiprocessing.get_context("fork").Process(target=tool)
-    process.start()
-    process.join()
-    assert process.exitcode == 0, f"{command}\n{log.read_text()[-4000:]}"
-
-
 def test_every_command_of_the_page_runs(folder: Path, tmp_path: Path) -> None:
     logs = {}
     for number, (command, added) in enumerate(COMMANDS):
         log = tmp_path / f"{number}.log"
-        run(command, added, folder, log)
+        run_command(f"{command} {added}", folder, log)
         logs[" ".join(command.split()[1:3])] = log.read_text()
     assert "warm-up of 90 iterations is longer than the run of 2" in logs["tools/train.py photos.py"]
     assert "region classification (mean accuracy" in logs["tools/test.py streets_regions.py"]

@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Sample(NamedTuple):
     """The files of one image.
 
-    Args:
+    Attributes:
         source: Published label file.
         image: Image that the label map belongs to after the conversion.
         label: Label map to write.
@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 class ConversionSummary(NamedTuple):
     """What is there after a conversion.
 
-    Args:
+    Attributes:
         num_images: How many label maps.
         present: (K,) bool, the classes that have a pixel in them.
     """

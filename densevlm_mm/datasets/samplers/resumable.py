@@ -15,8 +15,7 @@ class SampleIndex(int):
     With persistent workers a data set's copy in a worker never hears of a new epoch, so the epoch travels with the
     index.
 
-    Args:
-        value: Index of the sample in the data set.
+    Attributes:
         epoch: Epoch it is drawn in, from 0.
         seed: Seed of the sampler that drew it.
     """

@@ -8,7 +8,7 @@ from torch import Tensor
 class Retrieval(NamedTuple):
     """What retrieval says of R regions.
 
-    Args:
+    Attributes:
         labels: Best category (R,), int64.
         confidences: Its probability (R,), float32.
         kept: Whether that probability is above the threshold (R,), bool.
