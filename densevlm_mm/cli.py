@@ -37,7 +37,6 @@ COMMANDS = {
     "export": Command("tools/export_encoder.py", "write the encoder of a training checkpoint for others"),
     "export-onnx": Command("tools/export_onnx.py", "write an encoder as ONNX or torch.export graph"),
     "download": Command("tools/download.py", "fetch the weights and data of a config"),
-    "web": Command("tools/web.py", "look at photos with one or two encoders, in the browser", ("gradio",), "web"),
     "report": Command("tools/reproduce_tiny.py", "rerun the paper's experiments on TinyScenes", ("doit",), "report"),
 }
 
