@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,10 @@ import densevlm_mm  # noqa: F401
 # Class embeddings of tests, and of the tools that they run, are kept apart from the user's.
 _CACHE = tempfile.TemporaryDirectory(prefix="densevlm_mm_tests_")
 os.environ.setdefault("DENSEVLM_MM_CACHE", _CACHE.name)
+
+# A shell lets its background jobs ignore Ctrl-C, and tests of stopping send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
     "tests.fixtures.devices",
