@@ -90,8 +90,8 @@ def _load(tool: Path) -> Any:
     """Import a tool under a name that no installed module has."""
     name = f"densevlm_tool_{tool.stem}"
     spec = spec_from_file_location(name, tool)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{tool} is no Python file that can be imported")
     module = sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -5,8 +5,8 @@ rest. Writes DIR/gpu_check.json and DIR/gpu_check.md.
 
 Examples:
     python tools/benchmarks/gpu_check.py --out work_dirs/gpu_check
-    python tools/benchmarks/gpu_check.py --out /tmp/check --cpu                     # the same, small, without a GPU
-    python tools/benchmarks/gpu_check.py --out /tmp/check --only float16 resume
+    python tools/benchmarks/gpu_check.py --out work_dirs/gpu_check --cpu     # the same, small, without a GPU
+    python tools/benchmarks/gpu_check.py --out work_dirs/gpu_check --only float16 resume
 """
 
 import argparse
