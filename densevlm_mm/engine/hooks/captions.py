@@ -159,7 +159,9 @@ class CaptionHook(TargetHook):
                 f"{self.captions} has no caption of the training images: its images are called "
                 f"{next(iter(self._by_id))!r}, ..., those of the training {infos[0]['img_id']!r}, ..."
             )
-        print_log(f"captions: {num_known} of {len(infos)} training images looked up in {self.captions} have one")
+        print_log(
+            f"captions: {num_known} of {len(infos)} training images looked up in {self.captions} have one", "current"
+        )
 
     def _build_tower(self, runner: Runner, encoder: Any) -> None:
         cfg = self.text_tower or runner.cfg.model.encoder
