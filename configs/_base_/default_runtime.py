@@ -29,7 +29,7 @@ env_cfg = dict(
 visualizer = dict(
     type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 log_processor = dict(
-    type='LogProcessor', by_epoch=True, window_size=50, mean_pattern=r'.*(loss|time|grad_norm|kept|confidence|accuracy|_value|images_per).*')
+    type='LogProcessor', by_epoch=True, window_size=50, mean_pattern=r'.*(loss|time|grad_norm|kept|confidence|accuracy|cosine|no_view|left_out|_value|images_per).*')
 log_level = 'INFO'
 # All randomness (order of images, grids) follows from this seed, the epoch and the image alone.
 randomness = dict(seed=0)

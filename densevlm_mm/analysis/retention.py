@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset
 
-from densevlm_mm.analysis.captions import CaptionedImage, load_captions
 from densevlm_mm.analysis.models import AnalysisModel
 from densevlm_mm.analysis.region_scores import check_vocabulary
 from densevlm_mm.analysis.style import picture, series_colours
 from densevlm_mm.apis import check_inputs
+from densevlm_mm.datasets.annotations.captions import CaptionedImage, load_captions
 from densevlm_mm.datasets.image_files import decode_image, read_file
 from densevlm_mm.registry import DATASETS
 

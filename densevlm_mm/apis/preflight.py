@@ -87,8 +87,8 @@ def _weight_paths(node: Any, where: str) -> Iterator[tuple[str, str]]:
     if not isinstance(node, dict):
         return
     for key, value in node.items():
-        if key == "checkpoint" and isinstance(value, str):
-            yield value, f"{where}.checkpoint"
+        if key in ("checkpoint", "captions") and isinstance(value, str):
+            yield value, f"{where}.{key}"
         elif key == "vocabulary" and isinstance(value, str) and value.endswith((".json", ".txt")):
             yield value, f"{where}.vocabulary"
         elif key == "file" and "class_embeddings" in where and isinstance(value, str):

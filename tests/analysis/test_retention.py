@@ -7,7 +7,6 @@ from PIL import Image
 from torch.nn.functional import normalize
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from densevlm_mm.analysis.captions import CaptionedImage
 from densevlm_mm.analysis.retention import (
     class_hits,
     default_captions,
@@ -19,6 +18,7 @@ from densevlm_mm.analysis.retention import (
     retrieval_recalls,
     unique_captions,
 )
+from densevlm_mm.datasets.annotations.captions import CaptionedImage
 
 
 def test_a_hit_is_a_best_class_that_the_image_shows() -> None:

@@ -1,7 +1,8 @@
-"""Hooks: teachers, labels in their place, a check of both; the weight ensemble, checkpoints, seeds, throughput."""
+"""Hooks: teachers, labels and captions, a check of all; the weight ensemble, checkpoints, seeds, throughput."""
 
 from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHook
+from densevlm_mm.engine.hooks.captions import CaptionHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.compile import CompileHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
@@ -17,6 +18,7 @@ from densevlm_mm.engine.hooks.region_labels import RegionLabelHook
 from densevlm_mm.engine.hooks.region_retrieval import RegionRetrievalHook
 from densevlm_mm.engine.hooks.region_teacher import RegionTeacherHook
 from densevlm_mm.engine.hooks.region_visualization import RegionVisualizationHook
+from densevlm_mm.engine.hooks.retention import RetentionHook
 from densevlm_mm.engine.hooks.skipped_images import SkippedImagesHook
 from densevlm_mm.engine.hooks.strict_checkpoint import StrictCheckpointHook
 from densevlm_mm.engine.hooks.target import TargetHook
@@ -28,6 +30,7 @@ from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 __all__ = [
     "AtomicCheckpointHook",
     "CachedRegionTeacherHook",
+    "CaptionHook",
     "ClassAgreementHook",
     "CompileHook",
     "CropTeacherHook",
@@ -43,6 +46,7 @@ __all__ = [
     "RegionRetrievalHook",
     "RegionTeacherHook",
     "RegionVisualizationHook",
+    "RetentionHook",
     "SkippedImagesHook",
     "StrictCheckpointHook",
     "TargetCheckHook",

@@ -124,6 +124,11 @@ class DenseImageEncoder(BaseModule):
         return self._tower.groups()
 
     @property
+    def native_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the weights were trained at, whatever ``image_size`` reports."""
+        return self._tower.native_size
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """Mean of each RGB channel, 0-1 scale."""
         return self.preprocess_cfg["mean"]

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from densevlm_mm.models.encoders import DenseImageEncoder
-from densevlm_mm.models.layers import boxes_to_rois, pool_boxes
+from densevlm_mm.models.layers import cut_views, has_view, pool_boxes
 from densevlm_mm.models.pretrainers.targets import collect_target
 from densevlm_mm.structures import RegionDataSample
 
-# B images, R regions, L tokens a region, D channels, n the student's native side.
+# B images, R regions, L tokens a region, D channels.
 
 
 class StudentFeatures:
@@ -60,8 +59,10 @@ class StudentFeatures:
 
     @cached_property
     def views(self) -> Tensor:
-        """Global embedding (B, D) of the view ``sample.view_norm_xyxy`` of each image, at the student's native size."""
+        """Global embedding (B, D) of the view ``sample.view_norm_xyxy`` of each image, at the student's native size.
+
+        Zeros for an image without a view, which constrains nothing: to leave it out of the pass would change shapes.
+        """
         boxes_B4 = collect_target("view_norm_xyxy", self.data_samples)
-        rois = boxes_to_rois(boxes_B4.split(1), self.images.shape[-2:], self.images.device)
-        views = roi_align(self.images, rois, self.encoder.image_size, sampling_ratio=-1, aligned=True)
-        return self.encoder(views)
+        embeddings_BD = self.encoder(cut_views(self.images, boxes_B4, self.encoder.native_size))
+        return embeddings_BD.masked_fill(~has_view(boxes_B4)[:, None], 0)

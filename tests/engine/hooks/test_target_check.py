@@ -18,7 +18,7 @@ class ViewLoss(PretrainingLoss):
 
 
 @HOOKS.register_module()
-class CaptionHook(TargetHook):
+class SentenceHook(TargetHook):
     image_targets = ("caption",)
 
 
@@ -31,7 +31,7 @@ class ViewHook(TargetHook):
 def _unregister():
     yield
     MODELS.module_dict.pop("ViewLoss")
-    for name in ("CaptionHook", "ViewHook"):
+    for name in ("SentenceHook", "ViewHook"):
         HOOKS.module_dict.pop(name)
 
 
@@ -43,28 +43,28 @@ def check(loss: str, *hooks: TargetHook) -> None:
 
 def test_targets_of_regions_and_images_and_facts_of_the_data_are_found() -> None:
     check("FeatureDistillationLoss", CropTeacherHook(TEACHER))
-    check("ViewLoss", CaptionHook(), ViewHook(), RegionLabelHook())
+    check("ViewLoss", SentenceHook(), ViewHook(), RegionLabelHook())
 
 
 def test_a_target_that_no_hook_writes_is_named_with_the_hooks_that_would() -> None:
     with pytest.raises(ValueError, match=r"FeatureDistillationLoss needs 'teacher_features'.*: CropTeacherHook\."):
         check("FeatureDistillationLoss", RegionRetrievalHook(TEACHER))
-    with pytest.raises(ValueError, match=r"ViewLoss needs 'caption', which no hook of this run writes: .*CaptionHook"):
+    with pytest.raises(ValueError, match=r"ViewLoss needs 'caption', which no hook of this run writes: .*SentenceHook"):
         check("ViewLoss", ViewHook())
 
 
 def test_what_a_feature_cannot_be_computed_without_is_checked_too() -> None:
     with pytest.raises(ValueError, match=r"ViewLoss needs 'view_norm_xyxy'.*ViewHook"):
-        check("ViewLoss", CaptionHook())
+        check("ViewLoss", SentenceHook())
 
 
 def test_two_hooks_that_write_the_same_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"CropTeacherHook writes 'teacher_features'.* CropTeacherHook already"):
         check("FeatureDistillationLoss", CropTeacherHook(TEACHER), CropTeacherHook(TEACHER, crop_size=32))
-    hook = CaptionHook()
+    hook = SentenceHook()
     for name in ("text", "img_shape"):
         hook.image_targets = (name,)
-        with pytest.raises(ValueError, match=f"CaptionHook writes '{name}'"):
+        with pytest.raises(ValueError, match=f"SentenceHook writes '{name}'"):
             check("FeatureDistillationLoss", CropTeacherHook(TEACHER), hook)
 
 
