@@ -83,6 +83,7 @@ def export(
     import torch
 
     from densevlm_mm.models.clip import export_open_clip, read_state_dict, resolve_architecture
+    from densevlm_mm.models.clip.encoder_parts import PARTS, describe_path, read_encoder_parts
     from densevlm_mm.models.clip.model_source import read_description
 
     if alpha is not None and not 0 <= alpha <= 1:
@@ -94,11 +95,13 @@ def export(
             "config"
         )
     architecture = resolve_architecture(description)
-    state_dict = {k: v for k, v in read_state_dict(checkpoint, alpha=alpha).items() if k.startswith("visual.")}
-    if not image_only:
-        state_dict = _with_text_tower(state_dict, architecture, checkpoint, text_from)
+    stored = read_state_dict(checkpoint, alpha=alpha)
+    visual = {key: value for key, value in stored.items() if key.startswith("visual.")}
+    parts = {key: value for key, value in stored.items() if key.startswith(PARTS)}
+    state_dict = visual if image_only else _with_text_tower(visual, architecture, checkpoint, text_from)
+    dense_path, _ = read_encoder_parts(Path(checkpoint))
     state_dict = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in state_dict.items()}
-    return export_open_clip(out, state_dict, architecture)
+    return export_open_clip(out, {**state_dict, **parts}, architecture, **describe_path(dense_path or "residual"))
 
 
 def _with_text_tower(

@@ -13,6 +13,7 @@ from torch import Tensor
 from densevlm_mm.checkpoint_files import check_finite, save_sealed
 from densevlm_mm.files import write_text
 from densevlm_mm.models.clip.architecture import HUB_CONFIG, ClipArchitecture
+from densevlm_mm.models.clip.encoder_parts import PARTS, encode_gate, without_parts
 from densevlm_mm.models.clip.model_source import HUB_WEIGHTS
 
 _LOCAL_PATH = re.compile(r"(local-dir:)?([/~\\]|[A-Za-z]:[/\\]).*")
@@ -34,7 +35,8 @@ def export_open_clip(
 
     Args:
         path: File to write, ending in .safetensors, or folder, without an ending.
-        state_dict: ``visual.*`` keys, and text tower and ``logit_scale`` if the whole model is exported.
+        state_dict: ``visual.*`` keys, text tower and ``logit_scale`` if the whole model is exported, and what the
+            encoder has beside its tower: ``value_gate.*`` goes into the metadata, in float32.
         architecture: What the weights belong to.
         facts: Further entries of the metadata.
 
@@ -54,11 +56,12 @@ def export_open_clip(
     check_finite(state_dict, f"export {str(path)!r}")
     architecture = replace(architecture, cfg=_without_local_paths(architecture.cfg))
     # In open_clip every model has a logit scale; it alone does not make a text tower.
-    has_text = any(not key.startswith(("visual.", "logit_")) for key in state_dict)
+    has_text = any(not key.startswith(("visual.", "logit_", *PARTS)) for key in state_dict)
     metadata = {"format": "open_clip", "part": "all" if has_text else "image", **describe(architecture), **facts}
+    metadata |= encode_gate(state_dict)
     is_folder = not path.suffix
     file = path / HUB_WEIGHTS[0] if is_folder else path
-    save_sealed(file, state_dict, metadata)
+    save_sealed(file, without_parts(state_dict), metadata)
     if is_folder:
         description = {"model_cfg": architecture.cfg, "preprocess_cfg": architecture.preprocess_cfg}
         write_text(path / HUB_CONFIG, json.dumps(description, indent=2))

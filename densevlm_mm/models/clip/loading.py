@@ -4,6 +4,8 @@ Formats (nothing in them is run): open_clip ``.pt`` / ``.safetensors``, OpenAI's
 files, CLIPSelf and DenseVLM training checkpoints, this package's runner checkpoints and exported encoders.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from densevlm_mm.checkpoint_files import check_finite, checkpoint_format, read_c
 from densevlm_mm.checkpoint_files.contents import check_weights
 from densevlm_mm.models.clip.architecture import ModelName
 from densevlm_mm.models.clip.checkpoint_layouts import to_open_clip_layout, with_text_layout
+from densevlm_mm.models.clip.encoder_parts import PARTS, read_encoder_parts, select_part, without_parts
 from densevlm_mm.models.clip.model_source import ClipSource, resolve_model, tag_config
 from densevlm_mm.models.clip.state_dict_mismatch import StateDictMismatch
 
@@ -32,7 +35,8 @@ def read_state_dict(path: str | Path, *, alpha: float | None = None, trust: bool
         trust: Unpickle arbitrary objects too; this can run code from the file.
 
     Returns:
-        ``visual.*`` keys and, if the file has them, text tower and ``logit_scale``, on CPU, in the stored precision.
+        ``visual.*`` keys and, if the file has them, text tower and ``logit_scale``, on CPU, in the stored precision. Of
+        a runner checkpoint also the other parameters of its encoder, such as ``value_gate.*``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -42,7 +46,7 @@ def read_state_dict(path: str | Path, *, alpha: float | None = None, trust: bool
     source = f"checkpoint {str(path)!r}"
     state_dict = to_open_clip_layout(read_checkpoint(path, trust=trust).content, source, alpha)
     check_finite(state_dict, source)
-    check_weights(state_dict, source)
+    check_weights(without_parts(state_dict), source)  # a gate begins with zeros
     return state_dict
 
 
@@ -65,10 +69,35 @@ def build_clip(model_name: ModelName | None, checkpoint: str | Path | None, *, t
         FileNotFoundError: If the checkpoint file does not exist.
         ValueError: If no checkpoint is given, or weights and architecture do not fit each other completely.
     """
-    return _build(model_name, checkpoint, trust, image_only=False)
+    source = resolve_model(model_name, checkpoint, trust=trust)
+    model = source.architecture.build_clip()
+    if source.file is not None:
+        _check_activation(source, source.file, model.visual, image_only=False)
+        state_dict = without_parts(read_state_dict(source.file, trust=trust))
+        _load(model, with_text_layout(state_dict, custom_text=hasattr(model, "text")), source)
+    return _named(model, source)
 
 
-def load_visual(model_name: ModelName | None, checkpoint: str | Path | None, *, trust: bool = False) -> nn.Module:
+@dataclass(frozen=True)
+class ImageTower:
+    """An image tower, and what its weights say of how they are read densely.
+
+    Attributes:
+        visual: The tower.
+        dense_path: What :class:`DenseImageEncoder` takes as ``dense_path``; None if the weights do not say it.
+        parts: Parameters that no CLIP has, by their names in the encoder's state dict.
+    """
+
+    visual: nn.Module
+    dense_path: Any = None
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The parameters under a prefix, without it."""
+        return select_part(self.parts, prefix)
+
+
+def load_image_tower(model_name: ModelName | None, checkpoint: str | Path | None, *, trust: bool = False) -> ImageTower:
     """Build an open_clip image tower alone; the file may hold a text tower or not.
 
     Args:
@@ -78,30 +107,59 @@ def load_visual(model_name: ModelName | None, checkpoint: str | Path | None, *, 
 
     Returns:
         The image tower, with attributes ``model_name``, ``model_cfg`` and open_clip's ``preprocess_cfg``, in float32 on
-        CPU, in eval mode.
+        CPU, in eval mode, and what else the file holds of an encoder.
 
     Raises:
         FileNotFoundError: If the checkpoint file does not exist.
         ValueError: If no checkpoint is given, or weights and architecture do not fit each other completely.
     """
-    return _build(model_name, checkpoint, trust, image_only=True)
-
-
-def _build(model_name: ModelName | None, checkpoint: str | Path | None, trust: bool, image_only: bool) -> nn.Module:
     source = resolve_model(model_name, checkpoint, trust=trust)
-    architecture = source.architecture
-    module: Any = architecture.build_visual() if image_only else architecture.build_clip()
+    visual = source.architecture.build_visual()
     if source.file is None:
-        print_log(f"{architecture.name}: random weights, as asked for by checkpoint='random'", "current", level=30)
-    else:
-        _check_activation(source, source.file, module if image_only else module.visual, image_only)
-        state_dict = read_state_dict(source.file, trust=trust)
-        if image_only:
-            state_dict = {k.removeprefix("visual."): v for k, v in state_dict.items() if k.startswith("visual.")}
-        else:
-            state_dict = with_text_layout(state_dict, custom_text=hasattr(module, "text"))
-        load_strictly(module, state_dict, source=f"checkpoint {str(source.checkpoint)!r}", target=architecture.name)
-    module.model_name, module.model_cfg = architecture.name, architecture.cfg
+        return ImageTower(_named(visual, source))
+    _check_activation(source, source.file, visual, image_only=True)
+    state_dict = read_state_dict(source.file, trust=trust)
+    _load(visual, select_part(state_dict, "visual."), source)
+    dense_path, parts = read_encoder_parts(source.file, trust=trust)
+    parts |= {key: value for key, value in state_dict.items() if key.startswith(PARTS)}
+    return ImageTower(_named(visual, source), dense_path, parts)
+
+
+def load_visual(model_name: ModelName | None, checkpoint: str | Path | None, *, trust: bool = False) -> nn.Module:
+    """Build an open_clip image tower alone, for what has a dense path of its own.
+
+    Args:
+        model_name: See :func:`resolve_model`.
+        checkpoint: See :func:`resolve_model`.
+        trust: See :func:`read_state_dict`.
+
+    Returns:
+        The image tower, see :func:`load_image_tower`.
+
+    Raises:
+        FileNotFoundError: If the checkpoint file does not exist.
+        ValueError: If no checkpoint is given, if weights and architecture do not fit each other completely, or if the
+            weights were trained to be read by another path.
+    """
+    tower = load_image_tower(model_name, checkpoint, trust=trust)
+    if tower.dense_path not in (None, "residual") or tower.parts:
+        raise ValueError(
+            f"checkpoint {str(checkpoint)!r} was trained with dense_path={tower.dense_path}, which is read by "
+            "DenseImageEncoder alone: take an encoder that was trained with dense_path='residual'"
+        )
+    return tower.visual
+
+
+def _load(module: nn.Module, state_dict: dict[str, Tensor], source: ClipSource) -> None:
+    checkpoint = f"checkpoint {str(source.checkpoint)!r}"
+    load_strictly(module, state_dict, source=checkpoint, target=source.architecture.name)
+
+
+def _named(module: Any, source: ClipSource) -> nn.Module:
+    if source.file is None:
+        name = source.architecture.name
+        print_log(f"{name}: random weights, as asked for by checkpoint='random'", "current", level=30)
+    module.model_name, module.model_cfg = source.architecture.name, source.architecture.cfg
     return module
 
 

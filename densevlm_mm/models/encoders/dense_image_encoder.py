@@ -10,8 +10,10 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import Tensor, nn
 
 from densevlm_mm.models.clip.architecture import ModelName, preprocess_tuples, resolve_architecture
+from densevlm_mm.models.clip.encoder_parts import VALUE_GATE
 from densevlm_mm.models.clip.image_normalization import normalize_images
-from densevlm_mm.models.clip.loading import load_visual
+from densevlm_mm.models.clip.loading import ImageTower, load_image_tower, load_strictly
+from densevlm_mm.models.encoders.dense_path import DensePath, DensePathConfig
 from densevlm_mm.models.encoders.freezing import freeze, keep_in_eval
 from densevlm_mm.models.encoders.towers import TransformerTower, adapter_for
 from densevlm_mm.models.encoders.towers.base import unit_norm
@@ -45,6 +47,9 @@ class DenseImageEncoder(BaseModule):
         unlocked_groups: With ``trainable='blocks'``, how many of the last blocks train.
         grad_checkpointing: Recompute blocks in the backward pass to save memory.
         dense_residual: What the last block's value path is added to: 'token' (DenseVLM) or 'cls' (CAT-Seg).
+        dense_path: 'residual', the last block with residual and MLP (CLIPSelf, DenseVLM), or ``dict(type='values',
+            layers=3, gate=False)``, the sum of the last layers' values (DenseRC), see :class:`DensePath`. None takes
+            the path that the checkpoint was trained with, 'residual' if it does not say.
         train_pool_positions: With ``trainable='blocks'``, train the position embedding of a ResNet's pooling attention
             too, as the published program does; it stays frozen here, like all position embeddings.
         trust: Unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
@@ -56,6 +61,8 @@ class DenseImageEncoder(BaseModule):
         width: Channels of the last block's output.
         stride: Pixels per position of the dense map.
         num_blocks: Number of blocks, or of stages for ResNet and ConvNeXt.
+        dense_path: 'residual', or ``{'type': 'values', 'layers', 'gate'}``.
+        value_gate: What weighs the heads of the values, from C to the heads; None without a gate.
         image_size: Side in pixels, or (height, width) if not square.
         preprocess_cfg: open_clip's, of the weights: ``size``, ``mode``, ``mean``, ``std``, ``interpolation``,
             ``resize_mode``, ``fill_color``.
@@ -78,6 +85,7 @@ class DenseImageEncoder(BaseModule):
         unlocked_groups: int | None = None,
         grad_checkpointing: bool = False,
         dense_residual: str = "token",
+        dense_path: DensePathConfig | None = None,
         train_pool_positions: bool = False,
         trust: bool = False,
         init_cfg: dict[str, Any] | None = None,
@@ -89,19 +97,25 @@ class DenseImageEncoder(BaseModule):
             )
         if clip_model is not None and checkpoint is not None:
             raise ValueError(f"give either clip_model or checkpoint={checkpoint!r}, not both")
-        source = clip_model if clip_model is not None else load_visual(model_name, checkpoint, trust=trust)
-        self.visual: nn.Module = clip_model.visual if clip_model is not None else source  # type: ignore[assignment]
-        self.model_name, self.model_cfg = self._describe(source, model_name)
+        if clip_model is None:
+            source = load_image_tower(model_name, checkpoint, trust=trust)
+        else:
+            source = ImageTower(clip_model.visual)  # type: ignore[arg-type]
+        self.visual = source.visual
+        self.model_name, self.model_cfg = self._describe(clip_model or self.visual, model_name)
         self.preprocess_cfg = self._preprocessing(self.visual)
         self.checkpoint = checkpoint
         self.trainable = trainable
         self._tower = adapter_for(self.visual)
         self._tower.grad_checkpointing = grad_checkpointing
         self._set_dense_residual(dense_residual)
+        self._set_dense_path(DensePath.resolve(dense_path, source.dense_path, str(checkpoint)), source)
         self.embed_dim, self.width = self._tower.embed_dim, self._tower.width
         self.stride, self.num_blocks = self._tower.stride, self._tower.num_blocks
         self.image_size = self._reported_size(image_size)
         freeze(self._tower, trainable, unlocked_groups, train_pool_positions)
+        if self.value_gate is not None:
+            self.value_gate.requires_grad_(trainable in ("blocks", "all"))
         self.train(self.training)
 
     @staticmethod
@@ -155,6 +169,18 @@ class DenseImageEncoder(BaseModule):
         elif dense_residual == "cls":
             raise ValueError(f"dense_residual='cls' needs a transformer with a class token, {self.model_name!r} is not")
 
+    def _set_dense_path(self, path: DensePath, source: ImageTower) -> None:
+        self.dense_path = path.config
+        self.value_gate = path.set_up(self._tower, self.model_name)
+        stored = source.part(VALUE_GATE)
+        if self.value_gate is not None and (stored or source.dense_path is not None):
+            load_strictly(self.value_gate, stored, f"the value gate of {self.checkpoint!r}", self.model_name)
+        elif stored:
+            raise ValueError(
+                f"checkpoint {self.checkpoint!r} holds a value gate, which dense_path={path.config} does not read: set "
+                "its gate=True"
+            )
+
     def _reported_size(self, image_size: int | tuple[int, int] | None) -> int | tuple[int, int]:
         if image_size is None:
             image_size = self._tower.native_size
@@ -206,8 +232,8 @@ class DenseImageEncoder(BaseModule):
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
-        """Record for autograd only if a parameter of the tower trains."""
-        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.visual.parameters())
+        """Record for autograd only if a parameter trains."""
+        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         with torch.set_grad_enabled(trains):
             yield
 
@@ -263,7 +289,9 @@ class DenseImageEncoder(BaseModule):
             return self._dense_map(self._tower.embed_densely(images, (), with_dense=True)[1])
 
     def features(self, images: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
-        """Return outputs of blocks on the dense path (the last block in its value-path form), before the final norm.
+        """Return outputs of blocks on the dense path, before the final norm.
+
+        The last block's is what the dense map is made of: its output in value-path form, or the sum of values.
 
         Args:
             images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.

@@ -44,6 +44,11 @@ class TowerTaps(BaseModule):
         if encoder.get("trainable", "none") != "none":
             raise ValueError(f"SAN's encoder is frozen: leave out encoder.trainable={encoder['trainable']!r}")
         self.encoder = ROOT_MODELS.build(encoder)
+        if self.encoder.dense_path != "residual":
+            raise ValueError(
+                f"SAN runs all blocks in their ordinary form, its encoder was trained with dense_path="
+                f"{self.encoder.dense_path}: take one that was trained with dense_path='residual'"
+            )
         tower = adapter_for(self.encoder.visual)
         if not isinstance(tower, TransformerTower):
             raise ValueError(f"SAN taps the blocks of transformers, {self.encoder.model_name!r} is none")
