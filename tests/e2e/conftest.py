@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
+from densevlm_mm.apis import build_runner, claim_work_dir, load_experiment
 from densevlm_mm.tiny_scenes import generate_tiny_scenes
 from densevlm_mm.vocabulary import Vocabulary
+from tests.fixtures.short_runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,3 +98,41 @@ def small_data_options(tiny_world: Path, tmp_path_factory: pytest.TempPathFactor
         "default_hooks.logger.interval=1",
         "default_hooks.checkpoint.interval=3",
     ]
+
+
+@pytest.fixture
+def experiment(three_iterations: dict[str, object], tmp_path: Path, monkeypatch) -> Callable[..., Config]:
+    """A tiny config on twelve images, with the cache in a folder of the test's."""
+    monkeypatch.chdir(ROOT)
+
+    def load(name: str, work_dir: str = "work", **options: object) -> Config:
+        settings = {
+            **three_iterations,
+            "train_cfg.max_epochs": 2,
+            "default_hooks.logger.interval": 1,
+            "default_hooks.checkpoint.interval": 1,
+            "default_hooks.checkpoint.max_keep_ckpts": -1,
+            **options,
+        }
+        cfg = load_experiment(f"configs/tiny/{name}.py", settings, str(tmp_path / work_dir))
+        cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
+        cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
+        cfg.experiment_name = f"{tmp_path.name}_{work_dir}"
+        if "cache" in cfg.default_hooks.teacher:
+            cfg.default_hooks.teacher.cache.path = str(tmp_path / "cache")
+        return cfg
+
+    return load
+
+
+@pytest.fixture
+def train(experiment) -> Callable[..., Run]:
+    """Train for two epochs of three iterations."""
+
+    def run(name: str, work_dir: str, resume: Path | None = None, last: int = 6, **options: object) -> Run:
+        cfg = experiment(name, work_dir, **options)
+        claim_work_dir(cfg, None if resume is None else str(resume))
+        build_runner(cfg).train()
+        return Run(Path(cfg.work_dir), last)
+
+    return run

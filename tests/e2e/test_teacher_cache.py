@@ -1,75 +1,15 @@
 """Runs with the teacher cache equal those without, to the bit; the tool that fills it."""
 
-import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
-from densevlm_mm.apis import build_runner, claim_work_dir, load_experiment
+from densevlm_mm.apis import build_runner
 from densevlm_mm.apis.teacher_cache import PreparedCache
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Run:
-    """What a training left behind."""
-
-    def __init__(self, work_dir: Path, last: int) -> None:
-        checkpoint = torch.load(work_dir / f"iter_{last}.pth", weights_only=True)
-        self.weights = checkpoint["state_dict"]
-        (scalars,) = work_dir.glob("*/vis_data/scalars.json")
-        records = [json.loads(line) for line in scalars.read_text().splitlines()]
-        self.figures = [{key: record[key] for key in record if "time" not in key} for record in records]
-        for figures in self.figures:
-            figures.pop("images_per_second")
-        (log,) = work_dir.glob("*/*.log")
-        self.log = log.read_text()
-
-    def equals(self, other: "Run") -> bool:
-        same = all(torch.equal(value, other.weights[name]) for name, value in self.weights.items())
-        return same and self.figures == other.figures[-len(self.figures) :]
-
-
-@pytest.fixture
-def experiment(three_iterations: dict[str, object], tmp_path: Path, monkeypatch) -> Callable[..., Config]:
-    """A tiny config on twelve images, with the cache in a folder of the test's."""
-    monkeypatch.chdir(ROOT)
-
-    def load(name: str, work_dir: str = "work", **options: object) -> Config:
-        settings = {
-            **three_iterations,
-            "train_cfg.max_epochs": 2,
-            "default_hooks.logger.interval": 1,
-            "default_hooks.checkpoint.interval": 1,
-            "default_hooks.checkpoint.max_keep_ckpts": -1,
-            **options,
-        }
-        cfg = load_experiment(f"configs/tiny/{name}.py", settings, str(tmp_path / work_dir))
-        cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
-        cfg.update(val_cfg=None, val_dataloader=None, val_evaluator=None)
-        cfg.experiment_name = f"{tmp_path.name}_{work_dir}"
-        if "cache" in cfg.default_hooks.teacher:
-            cfg.default_hooks.teacher.cache.path = str(tmp_path / "cache")
-        return cfg
-
-    return load
-
-
-@pytest.fixture
-def train(experiment) -> Callable[..., Run]:
-    """Train for two epochs of three iterations."""
-
-    def run(name: str, work_dir: str, resume: Path | None = None, last: int = 6, **options: object) -> Run:
-        cfg = experiment(name, work_dir, **options)
-        claim_work_dir(cfg, None if resume is None else str(resume))
-        build_runner(cfg).train()
-        return Run(Path(cfg.work_dir), last)
-
-    return run
+from tests.fixtures.short_runs import Run
 
 
 def test_cached_runs_equal_those_without_a_cache(train, tmp_path) -> None:
