@@ -162,11 +162,10 @@ def _data_sha256(dataset: Any) -> str | None:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _alpha(runner: Runner) -> float | None:
+def _alpha(runner: Runner) -> float | dict[str, float] | None:
     hook = next((hook for hook in runner.hooks if isinstance(hook, WeightEnsembleHook)), None)
-    if hook is None or hook.initial is None:
-        return None
-    return getattr(hook, "applied_alpha", hook.alpha)
+    alpha = None if hook is None else hook.applied_alpha
+    return None if alpha is None else alpha.config
 
 
 def _encoder(model: nn.Module) -> DenseImageEncoder | None:

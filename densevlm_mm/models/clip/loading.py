@@ -5,7 +5,7 @@ files, CLIPSelf and DenseVLM training checkpoints, this package's runner checkpo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,21 @@ from densevlm_mm.checkpoint_files import check_finite, checkpoint_format, read_c
 from densevlm_mm.checkpoint_files.contents import check_weights
 from densevlm_mm.models.clip.architecture import ModelName
 from densevlm_mm.models.clip.checkpoint_layouts import to_open_clip_layout, with_text_layout
-from densevlm_mm.models.clip.encoder_parts import PARTS, read_encoder_parts, select_part, without_parts
-from densevlm_mm.models.clip.model_source import ClipSource, resolve_model, tag_config
+from densevlm_mm.models.clip.encoder_parts import (
+    EncoderParts,
+    read_encoder_parts,
+    select_part,
+    select_parts,
+    without_parts,
+)
+from densevlm_mm.models.clip.ensemble_alpha import AlphaConfig, EnsembleAlpha
+from densevlm_mm.models.clip.model_source import ClipSource, download_beside, resolve_model, tag_config
 from densevlm_mm.models.clip.state_dict_mismatch import StateDictMismatch
 
 
-def read_state_dict(path: str | Path, *, alpha: float | None = None, trust: bool = False) -> dict[str, Tensor]:
+def read_state_dict(
+    path: str | Path, *, alpha: AlphaConfig | EnsembleAlpha | None = None, trust: bool = False
+) -> dict[str, Tensor]:
     """Read a checkpoint of any published format as a state dict in open_clip's layout.
 
     Of a runner checkpoint with an entry ``weight_ensemble`` (``alpha`` and ``initial_state_dict``) the ensembled
@@ -31,7 +40,8 @@ def read_state_dict(path: str | Path, *, alpha: float | None = None, trust: bool
 
     Args:
         path: The file.
-        alpha: Weight of the trained parameters in the ensemble; None takes the checkpoint's own.
+        alpha: Weight of the trained parameters in the ensemble, see :class:`EnsembleAlpha`; None takes the checkpoint's
+            own.
         trust: Unpickle arbitrary objects too; this can run code from the file.
 
     Returns:
@@ -63,41 +73,17 @@ def build_clip(model_name: ModelName | None, checkpoint: str | Path | None, *, t
         trust: See :func:`read_state_dict`.
 
     Returns:
-        The model, with attributes ``model_name`` and ``model_cfg``; its ``visual`` has open_clip's ``preprocess_cfg``.
+        The model, with attributes ``model_name`` and ``model_cfg``; its ``visual`` has open_clip's ``preprocess_cfg``,
+        and ``encoder_parts``, what the file says of an encoder beside.
 
     Raises:
         FileNotFoundError: If the checkpoint file does not exist.
         ValueError: If no checkpoint is given, or weights and architecture do not fit each other completely.
     """
-    source = resolve_model(model_name, checkpoint, trust=trust)
-    model = source.architecture.build_clip()
-    if source.file is not None:
-        _check_activation(source, source.file, model.visual, image_only=False)
-        state_dict = without_parts(read_state_dict(source.file, trust=trust))
-        _load(model, with_text_layout(state_dict, custom_text=hasattr(model, "text")), source)
-    return _named(model, source)
+    return _build(model_name, checkpoint, trust, image_only=False)
 
 
-@dataclass(frozen=True)
-class ImageTower:
-    """An image tower, and what its weights say of how they are read densely.
-
-    Attributes:
-        visual: The tower.
-        dense_path: What :class:`DenseImageEncoder` takes as ``dense_path``; None if the weights do not say it.
-        parts: Parameters that no CLIP has, by their names in the encoder's state dict.
-    """
-
-    visual: nn.Module
-    dense_path: Any = None
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        """The parameters under a prefix, without it."""
-        return select_part(self.parts, prefix)
-
-
-def load_image_tower(model_name: ModelName | None, checkpoint: str | Path | None, *, trust: bool = False) -> ImageTower:
+def load_visual(model_name: ModelName | None, checkpoint: str | Path | None, *, trust: bool = False) -> nn.Module:
     """Build an open_clip image tower alone; the file may hold a text tower or not.
 
     Args:
@@ -106,61 +92,41 @@ def load_image_tower(model_name: ModelName | None, checkpoint: str | Path | None
         trust: See :func:`read_state_dict`.
 
     Returns:
-        The image tower, with attributes ``model_name``, ``model_cfg`` and open_clip's ``preprocess_cfg``, in float32 on
-        CPU, in eval mode, and what else the file holds of an encoder.
+        The image tower, with attributes ``model_name``, ``model_cfg``, open_clip's ``preprocess_cfg`` and
+        ``encoder_parts``, in float32 on CPU, in eval mode.
 
     Raises:
         FileNotFoundError: If the checkpoint file does not exist.
         ValueError: If no checkpoint is given, or weights and architecture do not fit each other completely.
     """
+    return _build(model_name, checkpoint, trust, image_only=True)
+
+
+def _build(model_name: ModelName | None, checkpoint: str | Path | None, trust: bool, image_only: bool) -> nn.Module:
     source = resolve_model(model_name, checkpoint, trust=trust)
-    visual = source.architecture.build_visual()
+    architecture = source.architecture
+    module: Any = architecture.build_visual() if image_only else architecture.build_clip()
+    visual = module if image_only else module.visual
+    visual.encoder_parts = EncoderParts()
     if source.file is None:
-        return ImageTower(_named(visual, source))
-    _check_activation(source, source.file, visual, image_only=True)
-    state_dict = read_state_dict(source.file, trust=trust)
-    _load(visual, select_part(state_dict, "visual."), source)
-    dense_path, parts = read_encoder_parts(source.file, trust=trust)
-    parts |= {key: value for key, value in state_dict.items() if key.startswith(PARTS)}
-    return ImageTower(_named(visual, source), dense_path, parts)
-
-
-def load_visual(model_name: ModelName | None, checkpoint: str | Path | None, *, trust: bool = False) -> nn.Module:
-    """Build an open_clip image tower alone, for what has a dense path of its own.
-
-    Args:
-        model_name: See :func:`resolve_model`.
-        checkpoint: See :func:`resolve_model`.
-        trust: See :func:`read_state_dict`.
-
-    Returns:
-        The image tower, see :func:`load_image_tower`.
-
-    Raises:
-        FileNotFoundError: If the checkpoint file does not exist.
-        ValueError: If no checkpoint is given, if weights and architecture do not fit each other completely, or if the
-            weights were trained to be read by another path.
-    """
-    tower = load_image_tower(model_name, checkpoint, trust=trust)
-    if tower.dense_path not in (None, "residual") or tower.parts:
-        raise ValueError(
-            f"checkpoint {str(checkpoint)!r} was trained with dense_path={tower.dense_path}, which is read by "
-            "DenseImageEncoder alone: take an encoder that was trained with dense_path='residual'"
-        )
-    return tower.visual
-
-
-def _load(module: nn.Module, state_dict: dict[str, Tensor], source: ClipSource) -> None:
-    checkpoint = f"checkpoint {str(source.checkpoint)!r}"
-    load_strictly(module, state_dict, source=checkpoint, target=source.architecture.name)
-
-
-def _named(module: Any, source: ClipSource) -> nn.Module:
-    if source.file is None:
-        name = source.architecture.name
-        print_log(f"{name}: random weights, as asked for by checkpoint='random'", "current", level=30)
-    module.model_name, module.model_cfg = source.architecture.name, source.architecture.cfg
+        print_log(f"{architecture.name}: random weights, as asked for by checkpoint='random'", "current", level=30)
+    else:
+        _check_activation(source, source.file, visual, image_only)
+        state_dict = read_state_dict(source.file, trust=trust)
+        visual.encoder_parts = _parts(source, source.file, state_dict, trust)
+        if image_only:
+            state_dict = select_part(state_dict, "visual.")
+        else:
+            state_dict = with_text_layout(without_parts(state_dict), custom_text=hasattr(module, "text"))
+        load_strictly(module, state_dict, source=f"checkpoint {str(source.checkpoint)!r}", target=architecture.name)
+    module.model_name, module.model_cfg = architecture.name, architecture.cfg
     return module
+
+
+def _parts(source: ClipSource, file: Path, state_dict: Mapping[str, Tensor], trust: bool) -> EncoderParts:
+    download = partial(download_beside, source.checkpoint) if source.checkpoint.kind == "hub" else None
+    said = read_encoder_parts(file, trust=trust, download=download)
+    return EncoderParts(said.dense_path, {**said.parameters, **select_parts(state_dict)})
 
 
 def _check_activation(source: ClipSource, file: Path, visual: nn.Module, image_only: bool) -> None:

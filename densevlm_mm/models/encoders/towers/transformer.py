@@ -26,6 +26,7 @@ class TransformerTower(Tower):
         last_block_is_value_path: False for towers whose pooling attention takes the value path instead.
         value_layers: How many of the last blocks are summed; 0 for the path with residual and MLP.
         value_gate: From a block's normed input to a weight a head; None for none.
+        dense_tail: Blocks that stand in the place of as many last ones on the dense path.
     """
 
     num_prefix: int
@@ -34,6 +35,7 @@ class TransformerTower(Tower):
     last_block_is_value_path: bool = True
     value_layers: int = 0
     value_gate: nn.Linear | None = None
+    dense_tail: Sequence[nn.Module] = ()
 
     @property
     def num_heads(self) -> int:
@@ -114,11 +116,47 @@ class TransformerTower(Tower):
     ) -> tuple[list[Tensor], Tensor | None]:
         """See base class."""
         self.check_size(images)
-        last = self.num_blocks - 1
-        stop = last if with_dense else max(out_indices)
+        stop = self.num_blocks - 1 if with_dense else max(out_indices)
         tokens, grid, rope = self.embed_tokens(images)
-        patches, values = {}, []
-        for index, block in enumerate(self.groups()[: stop + 1]):
+        patches, _ = self._run_densely(tokens, rope, out_indices, stop)
+        maps = [as_map(patches[index], grid) for index in out_indices]
+        if not with_dense:
+            return maps, None
+        return maps, as_map(self.project(patches[stop]), grid)
+
+    def embed_both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """See base class; the blocks before the first that differs run once."""
+        self.check_size(images)
+        tokens, grid, rope = self.embed_tokens(images)
+        last = self.num_blocks - 1
+        branch = self.num_blocks - max(len(self.dense_tail), int(self.last_block_is_value_path))
+        patches, tokens = self._run_densely(tokens, rope, (), last, branch)
+        for block in self.groups()[branch:]:
+            tokens = self._run(self.run_block, block, tokens, rope)
+        return as_map(self.project(patches[last]), grid), self.pool(tokens)
+
+    def _run_densely(
+        self, tokens: Tensor, rope: Tensor | None, out_indices: Sequence[int], stop: int, branch: int = -1
+    ) -> tuple[dict[int, Tensor], Tensor]:
+        """Run blocks 0..stop on the dense path.
+
+        Args:
+            tokens: (B, num_prefix + N, C) input of the first block.
+            rope: Rotary table.
+            out_indices: Blocks whose outputs are wanted beside the last one's.
+            stop: The last block to run.
+            branch: Block whose input is wanted.
+
+        Returns:
+            Patches (B, N, C) by block, and the input of block ``branch`` (of a branch that is none, the last output).
+        """
+        last = self.num_blocks - 1
+        blocks = self.groups()
+        blocks[len(blocks) - len(self.dense_tail) :] = self.dense_tail
+        patches, values, branched = {}, [], None
+        for index, block in enumerate(blocks[: stop + 1]):
+            if index == branch:
+                branched = tokens
             inputs = tokens[:, self.num_prefix :]
             if stop == last and index > last - self.value_layers:
                 values.append(self._run(self.value_branch, block, inputs, self.value_gate))
@@ -131,10 +169,7 @@ class TransformerTower(Tower):
                 tokens = self._run(self.run_block, block, tokens, rope)
                 if index in out_indices or index == last:
                     patches[index] = tokens[:, self.num_prefix :]
-        maps = [as_map(patches[index], grid) for index in out_indices]
-        if not with_dense:
-            return maps, None
-        return maps, as_map(self.project(patches[last]), grid)
+        return patches, tokens if branched is None else branched
 
 
 def weigh_heads(values: Tensor, inputs: Tensor, gate: nn.Linear | None) -> Tensor:
