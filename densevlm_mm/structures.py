@@ -28,6 +28,7 @@ class RegionDataSample(BaseDataElement):
             float32, ``masks`` (N, h, w) bool.
         pred_regions: Scores of the annotated regions, written by the model; ``box_scores`` and ``mask_scores``
             (N, K) float32 cosines.
+        compared_regions: The same over a second vocabulary, see :meth:`RegionPretrainer.compare_vocabulary`.
     """
 
     _regions: InstanceData
