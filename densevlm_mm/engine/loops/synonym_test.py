@@ -21,8 +21,8 @@ from densevlm_mm.registry import LOOPS
 from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.synonyms import SynonymSource, SynonymVocabulary
 
-# Figures that text has no part in.
-_WITHOUT_TEXT = ("num_", "coherence")
+# Counts, the place of an optimum, and what text has no part in.
+_WITHOUT_TEXT = ("num_", "coherence", "offset_control_offset")
 
 
 @LOOPS.register_module()
@@ -58,7 +58,7 @@ class SynonymTestLoop(TestLoop):
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         self.synonyms = synonyms
-        self.vocabulary = SynonymVocabulary.of(tested_vocabulary(unwrap_model(runner.model)), synonyms)
+        self.vocabulary = SynonymVocabulary.of(vocabulary_of_predictions(unwrap_model(runner.model)), synonyms)
         self.comparison: dict[str, Any] | None = None
         # Before the first results: the two share ground truth and settings, and nothing that a test collects.
         self.second_evaluator = Evaluator([_twin_metric(metric) for metric in _measuring(self.evaluator.metrics)])
@@ -176,7 +176,7 @@ def _second_look(model: nn.Module, vocabulary: Vocabulary) -> _SecondLook:
     return _SameFeatures(inner, vocabulary) if hasattr(inner, "compare_vocabulary") else _TwinModel(model, vocabulary)
 
 
-def tested_vocabulary(model: Any) -> Vocabulary:
+def vocabulary_of_predictions(model: Any) -> Vocabulary:
     """The vocabulary that a model predicts over, with the names of its prompts where the model tells them.
 
     Args:
@@ -208,7 +208,7 @@ def compare_figures(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict
 
     Args:
         first: Figures by key.
-        second: The same of the synonyms. Counts, texts and what no text has a part in are left out, and groups without
+        second: The same of the synonyms. Counts, texts, and what text has no part in are left out, and groups without
             a class, whose figures are not a number or, of an AP, -1.
     """
     rows = {}

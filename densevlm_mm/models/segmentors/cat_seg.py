@@ -147,7 +147,7 @@ class CATSeg(BaseSegmentor):
         """Say what the classes of predictions are, see :class:`OpenVocabularyModel`."""
         templates, synonyms = self._prompting
         return dict(
-            vocabulary=self._tested,
+            vocabulary=self._tested.name if isinstance(self._tested, Vocabulary) else self._tested,
             num_classes=len(self.test_classes.names),
             templates=templates,
             synonyms=synonyms,
