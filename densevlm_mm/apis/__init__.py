@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from densevlm_mm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from densevlm_mm.apis.arguments import add_experiment_arguments
+    from densevlm_mm.apis.arguments import add_conversion_arguments, add_experiment_arguments
     from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
     from densevlm_mm.apis.command_line import build_runner, connect_processes, exit_on_user_error
     from densevlm_mm.apis.experiment import (
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         enable_auto_scale_lr,
         load_experiment,
     )
-    from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
+    from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_synonyms, enable_tta
     from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
     from densevlm_mm.apis.trackers import TRACKERS, enable_trackers
     from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TRACKERS",
     "MissingInputsError",
+    "add_conversion_arguments",
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
@@ -36,6 +37,7 @@ __all__ = [
     "enable_auto_scale_lr",
     "enable_outputs",
     "enable_show",
+    "enable_synonyms",
     "enable_trackers",
     "enable_tta",
     "exit_on_user_error",
@@ -51,6 +53,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "TRACKERS": "trackers",
         "MissingInputsError": "preflight",
+        "add_conversion_arguments": "arguments",
         "add_experiment_arguments": "arguments",
         "build_runner": "command_line",
         "check_inputs": "preflight",
@@ -63,6 +66,7 @@ __getattr__, __dir__ = lazy_exports(
         "enable_auto_scale_lr": "experiment",
         "enable_outputs": "outputs",
         "enable_show": "outputs",
+        "enable_synonyms": "outputs",
         "enable_trackers": "trackers",
         "enable_tta": "outputs",
         "exit_on_user_error": "command_line",

@@ -18,6 +18,7 @@ from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_fa
 from densevlm_mm.models.segmentors.san_text_classifier import check_number_of_classes
 from densevlm_mm.models.segmentors.score_maps import CLASSES_AT_ONCE, choose_classes
 from densevlm_mm.models.text import EmbeddingsConfig, LazyClassEmbeddings
+from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, K classes, R regions, D embedding size; h x w the grid of the dense map.
@@ -130,6 +131,10 @@ class ZeroShotSegmentor(BaseSegmentor):
 
     predicted_classes = training_classes
 
+    def predicted_vocabulary(self) -> Vocabulary:
+        """The classes with the names that they are prompted by, see :class:`SynonymTestLoop`."""
+        return self._classes.vocabulary
+
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes and their embeddings are, see :class:`OpenVocabularyModel`."""
         return embedding_facts(self._classes.resolve())
@@ -151,6 +156,7 @@ class ZeroShotSegmentor(BaseSegmentor):
         images = F.interpolate(inputs, size, mode="bilinear", antialias=True)
         if self.test_cfg["mode"] == "whole":
             return self.encoder.dense(images)
+        # Windows begin at multiples of the stride, so that their maps fall on cells of the whole map.
         total = images.new_zeros(len(images), self.encoder.embed_dim, *(side // stride for side in size))
         counts = total.new_zeros(total.shape[-2:])
         for rows, columns in self._windows(size):
@@ -201,6 +207,7 @@ class ZeroShotSegmentor(BaseSegmentor):
             features_RD = pool_masks(dense, [covered])
         else:
             assert points is not None
+            # Without aligned corners -1 and 1 are the outer edges of the image, as 0 and its size are for points.
             places = points.float() / torch.tensor([width, height]) * 2 - 1
             sampled = F.grid_sample(dense, places.to(dense)[None, :, None], padding_mode="border", align_corners=False)
             features_RD = sampled[0, :, :, 0].T
