@@ -91,6 +91,13 @@ def test_the_file_of_regions_is_looked_for(tmp_path) -> None:
         check_inputs(cfg, "train")
 
 
+def test_the_file_of_captions_is_looked_for(tmp_path) -> None:
+    cfg = experiment(tmp_path)
+    cfg.default_hooks.captions = dict(captions=str(tmp_path / "captions_train2017.json"))
+    with pytest.raises(MissingInputsError, match=r"captions_train2017\.json +\(default_hooks\.captions\.captions\)"):
+        check_inputs(cfg, "train")
+
+
 def test_the_file_of_a_vocabulary_is_looked_for_before_training(tmp_path) -> None:
     cfg = experiment(
         tmp_path,

@@ -7,7 +7,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from densevlm_mm.engine.hooks import CompileHook, RegionRetrievalHook
+from densevlm_mm.engine.hooks import CompileHook, RegionRetrievalHook, RetentionHook
 from densevlm_mm.models.pretrainers import RegionPretrainer
 from densevlm_mm.models.text import ClassEmbeddings
 from densevlm_mm.structures import RegionDataSample
@@ -36,25 +36,31 @@ def losses(assets, compiled: bool, dtype: str) -> list[float]:
         for name in ("teacher", "student")
     )
     hook = RegionRetrievalHook(teacher, embeddings(128, "TinyScenes-T"), dtype=dtype)
-    loss = dict(type="DecoupledAlignmentLoss", threshold=0.0)
+    retention = RetentionHook(student, dtype=dtype)
+    align, retain = dict(type="DecoupledAlignmentLoss", threshold=0.0), dict(type="RetentionLoss")
+    loss = dict(type="WeightedLosses", losses=dict(align=align, retain=retain), weights=dict(align=1.0, retain=1.0))
     model = RegionPretrainer(dict(student, trainable="blocks"), loss, embeddings(128, "TinyScenes-S")).train()
     hooks = [CompileHook(dict(backend="aot_eager"))] if compiled else []
-    runner = SimpleNamespace(model=model, cfg=ConfigDict(model={}), optim_wrapper=None, hooks=[*hooks, hook])
+    runner = SimpleNamespace(model=model, cfg=ConfigDict(model={}), optim_wrapper=None, hooks=[*hooks, hook, retention])
+    runner._resume = False
     for each in runner.hooks:
         each.before_run(runner)
-    hook.before_train(runner)
+    for each in (hook, retention):
+        each.before_train(runner)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.01)
     found = []
     for step in range(2):
         generator = torch.Generator().manual_seed(step)
         images = torch.randint(0, 255, (2, 3, 64, 64), generator=generator, dtype=torch.uint8)
         boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
-        samples = [RegionDataSample(regions=InstanceData(boxes_norm_xyxy=boxes)) for _ in images]
+        shape = dict(img_shape=(48, 64))
+        samples = [RegionDataSample(regions=InstanceData(boxes_norm_xyxy=boxes), metainfo=shape) for _ in images]
         batch = dict(inputs=list(images), data_samples=samples)
-        hook.before_train_iter(runner, step, batch)
+        for each in (hook, retention):
+            each.before_train_iter(runner, step, batch)
         data = model.data_preprocessor(batch, training=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
-            value = model(**data, mode="loss")["loss"]
+            value, _ = model.parse_losses(model(**data, mode="loss"))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

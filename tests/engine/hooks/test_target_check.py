@@ -3,7 +3,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from densevlm_mm.engine.hooks import CropTeacherHook, RegionLabelHook, RegionRetrievalHook, TargetCheckHook, TargetHook
+from densevlm_mm.engine.hooks import (
+    CaptionHook,
+    CropTeacherHook,
+    RegionLabelHook,
+    RegionRetrievalHook,
+    RetentionHook,
+    TargetCheckHook,
+    TargetHook,
+)
 from densevlm_mm.models.losses import PretrainingLoss
 from densevlm_mm.models.pretrainers import RegionPretrainer
 from densevlm_mm.registry import HOOKS, MODELS
@@ -59,6 +67,16 @@ def test_a_target_that_no_hook_writes_is_named_with_the_hooks_that_would() -> No
 def test_what_a_feature_cannot_be_computed_without_is_checked_too() -> None:
     with pytest.raises(ValueError, match=r"ViewLoss needs 'view_norm_xyxy'.*ViewHook"):
         check("ViewLoss", SentenceHook())
+
+
+def test_losses_of_views_name_their_hooks() -> None:
+    with pytest.raises(ValueError, match=r"RetentionLoss needs 'teacher_view'.*: RetentionHook"):
+        check("RetentionLoss", CaptionHook("captions.json", view="centre"))
+    with pytest.raises(ValueError, match=r"CaptionContrastLoss needs 'view_norm_xyxy'.* CaptionHook or RetentionHook"):
+        check("CaptionContrastLoss", CaptionHook("captions.json"))
+    check("CaptionContrastLoss", CaptionHook("captions.json"), RetentionHook())
+    with pytest.raises(ValueError, match=r"RetentionHook writes 'view_norm_xyxy'.* CaptionHook already"):
+        check("RetentionLoss", CaptionHook("captions.json", view="centre"), RetentionHook())
 
 
 def test_two_hooks_that_write_the_same_are_an_error() -> None:

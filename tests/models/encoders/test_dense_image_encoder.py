@@ -139,6 +139,7 @@ def test_attributes(stock_config):
     assert encoder.mean == (0.48145466, 0.4578275, 0.40821073)
     assert DenseImageEncoder(config, "random", image_size=(64, 48)).image_size == (64, 48)
     assert DenseImageEncoder(config, "random", image_size=(64, 64)).image_size == 64
+    assert DenseImageEncoder(config, "random", image_size=(64, 48)).native_size == (32, 32)
 
 
 def test_only_the_image_tower_is_held_in_open_clips_layout(stock_model):

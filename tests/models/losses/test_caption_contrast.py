@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import normalize
 
 from densevlm_mm.models.losses import CaptionContrastLoss
@@ -95,3 +96,9 @@ def test_two_processes_contrast_what_one_does(in_two_processes) -> None:
 def test_a_temperature_of_0_is_named() -> None:
     with pytest.raises(ValueError, match="temperature must be positive, got 0"):
         CaptionContrastLoss(temperature=0)
+
+
+def test_nothing_is_read_back_from_the_device() -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):  # values that are asked for are an error
+        views = torch.rand(3, 8, requires_grad=True)
+        CaptionContrastLoss()(views, torch.rand(3, 8), torch.tensor([0, -1, 1]), torch.rand(3, 4))["loss"].backward()
