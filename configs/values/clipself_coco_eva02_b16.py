@@ -12,5 +12,7 @@ model = dict(encoder=dict(dense_path=dict(type='values', layers=3, gate=True)))
 train_dataloader = dict(batch_size=4, dataset=dict(dataset=dict(pipeline=train_pipeline)))  # on 4 GPUs
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-optim_wrapper = dict(optimizer=dict(lr=1e-5, weight_decay=0.1))  # AdamW; 6 epochs, as everywhere here
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-5, weight_decay=0.1),  # AdamW; 6 epochs, as everywhere here
+    paramwise_cfg=dict(custom_keys={'value_gate': dict(lr_mult=1.)}))  # not known of DenseRC
 auto_scale_lr = dict(base_batch_size=16)
