@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from densevlm_mm.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from densevlm_mm.apis.arguments import add_experiment_arguments
+    from densevlm_mm.apis.arguments import add_conversion_arguments, add_experiment_arguments
     from densevlm_mm.apis.checkpoints import is_runner_checkpoint, use_checkpoint
     from densevlm_mm.apis.command_line import build_runner, connect_processes, exit_on_user_error
     from densevlm_mm.apis.experiment import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TRACKERS",
     "MissingInputsError",
+    "add_conversion_arguments",
     "add_experiment_arguments",
     "build_runner",
     "check_inputs",
@@ -51,6 +52,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "TRACKERS": "trackers",
         "MissingInputsError": "preflight",
+        "add_conversion_arguments": "arguments",
         "add_experiment_arguments": "arguments",
         "build_runner": "command_line",
         "check_inputs": "preflight",

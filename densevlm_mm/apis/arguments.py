@@ -18,3 +18,11 @@ def add_experiment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
     # torch.distributed.launch passes it; torchrun sets the environment variable.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_conversion_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every converter that can check what it wrote: ``--nproc --verify``."""
+    parser.add_argument("--nproc", type=int, default=1, help="number of processes")
+    parser.add_argument(
+        "--verify", action="store_true", help="convert nothing; compare what was written with the source"
+    )

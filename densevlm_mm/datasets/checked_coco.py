@@ -167,10 +167,12 @@ class ClassOrderCocoDataset(CocoDataset):
         usable &= ~left_out
         self._check_usable(file, usable)
         rows = np.flatnonzero(usable)
+        # Stable: the objects of an image stay in the file's order, which seeds of samplers refer to.
         rows = rows[np.argsort(file.image_rows[rows], kind="stable")]
         bounds = np.searchsorted(file.image_rows[rows], np.arange(len(data_list) + 1))
         boxes = file.boxes_xywh.copy()
         boxes[:, 2:] += boxes[:, :2]
+        # Arrays and JSON text, unpacked when an image is loaded: dicts of all objects would stay in memory.
         for position, data_info in enumerate(data_list):
             of_image = rows[bounds[position] : bounds[position + 1]]
             masks = (bytes(file.masks[row]) if file.has_mask[row] else b"null" for row in of_image.tolist())

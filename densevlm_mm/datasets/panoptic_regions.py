@@ -182,6 +182,7 @@ def match_categories(categories: Sequence[dict], vocabulary: Vocabulary, rule: s
             )
         return {category["id"]: label for label, category in enumerate(ordered)}
     finder = ClassFinder(vocabulary.classes, vocabulary.synonyms)
+    # A name may be that of a thing and of stuff: the flag tells them apart.
     found = [
         [label for label in finder.find(category["name"]) if vocabulary.thing_mask[label] == thing]
         for category, thing in zip(ordered, flags, strict=True)

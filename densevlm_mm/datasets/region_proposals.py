@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
 from densevlm_mm.datasets.region_files import RegionFile, RegionImage, load_region_file
-from densevlm_mm.datasets.unlabeled_images import IMAGE_EXTENSIONS, UnlabeledImageDataset
+from densevlm_mm.datasets.unlabeled_images import UnlabeledImageDataset
 from densevlm_mm.registry import DATASETS
 
 
@@ -37,7 +37,6 @@ class RegionProposalDataset(UnlabeledImageDataset):
         pipeline: Transforms.
         on_error: See :class:`UnlabeledImageDataset`, like the arguments that follow.
         max_skipped: Most unreadable images that are tolerated with ``skip``.
-        extensions: What counts as an image in a folder.
         indices: The first so many images with regions (int), or these (sequence).
         serialize_data: Keep the list as one buffer that the workers share.
         test_mode: As in ``BaseDataset``.
@@ -67,7 +66,6 @@ class RegionProposalDataset(UnlabeledImageDataset):
         pipeline: Sequence[dict | Callable] = (),
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
-        extensions: Sequence[str] = IMAGE_EXTENSIONS,
         indices: int | Sequence[int] | None = None,
         serialize_data: bool = True,
         test_mode: bool = False,
@@ -87,7 +85,6 @@ class RegionProposalDataset(UnlabeledImageDataset):
             pipeline,
             on_error=on_error,
             max_skipped=max_skipped,
-            extensions=extensions,
             indices=indices,
             serialize_data=serialize_data,
             test_mode=test_mode,

@@ -50,7 +50,6 @@ class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
         pipeline: Transforms.
         on_error: ``raise`` or ``skip``.
         max_skipped: Most unreadable images that are tolerated with ``skip``.
-        extensions: What counts as an image in a folder, in lower case; capitals match too.
         indices: The first so many images (int), or these (sequence).
         serialize_data: Keep the list as one buffer that the workers share.
         test_mode: As in ``BaseDataset``.
@@ -78,7 +77,6 @@ class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
         pipeline: Sequence[dict | Callable] = (),
         on_error: Literal["raise", "skip"] = "raise",
         max_skipped: int = 100,
-        extensions: Sequence[str] = IMAGE_EXTENSIONS,
         indices: int | Sequence[int] | None = None,
         serialize_data: bool = True,
         test_mode: bool = False,
@@ -88,7 +86,6 @@ class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
     ) -> None:
         self.set_policy(on_error, max_skipped)
         self.source = source
-        self.extensions = tuple(extensions)
         self.backend_args = backend_args
         self.allowed_roots = tuple(allowed_roots)
         super().__init__(
@@ -189,5 +186,5 @@ class UnlabeledImageDataset(UnreadableImagePolicy, BaseDataset):
                 f"data_prefix {self.data_prefix} means nothing with the folder {self.ann_file}: leave it out"
             )
         files = fileio.list_dir_or_file(self.ann_file, list_dir=False, recursive=True, backend_args=self.backend_args)
-        names = sorted(name for name in files if name.lower().endswith(self.extensions))
+        names = sorted(name for name in files if name.lower().endswith(IMAGE_EXTENSIONS))
         return names, [fileio.join_path(self.ann_file, name) for name in names]

@@ -42,16 +42,8 @@ def lock_work_dir(work_dir: Path) -> None:
     _held[_identity(descriptor)] = descriptor
 
 
-def unlock_work_dir(work_dir: Path) -> None:
-    """Let go of a work directory before the process ends."""
-    path = work_dir / ".lock"
-    descriptor = _held.pop(_identity(path), None) if path.exists() else None
-    if descriptor is not None:
-        os.close(descriptor)
-
-
-def _identity(file: Path | int) -> tuple[int, int]:
-    stat = os.stat(file)
+def _identity(descriptor: int) -> tuple[int, int]:
+    stat = os.fstat(descriptor)
     return stat.st_dev, stat.st_ino
 
 

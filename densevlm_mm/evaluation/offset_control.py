@@ -53,6 +53,7 @@ def best_stuff_offset(
     score = things_right + np.concatenate([[0.0], np.cumsum(stuff_weight)])
     low = np.concatenate([[-np.inf], edges])
     high = np.concatenate([edges, [np.inf]])
+    # Equal scores are summed in other orders and differ in their last bits.
     best = np.flatnonzero(score >= score.max() - 1e-9)
     offsets = [_inside(low[i], high[i]) for i in best]
     return OffsetControl(float(before), float(score.max()), min(offsets, key=abs))

@@ -131,13 +131,6 @@ def font_of(letter: str) -> Font | None:
     return next((font for font in (_default_font(), *_other_fonts()) if ord(letter) in _letters(font.path)), None)
 
 
-def forget_fonts() -> None:
-    """Look for installed fonts anew; to be called after ``matplotlib.font_manager.fontManager.addfont``."""
-    font_of.cache_clear()
-    _other_fonts.cache_clear()
-    _reported.clear()
-
-
 @cache
 def _default_font() -> Font:
     return Font(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), FAMILY)

@@ -34,6 +34,7 @@ def place_labels(
         if width <= picture[0] and height <= picture[1]:
             blocked = np.array(occupied, dtype=float).reshape(-1, 4)
             corners = np.array(list(_corners(width, height, anchor)))
+            # Moved inside first and tried then: a place at the border is better than none.
             corners = corners.clip(0, (picture[0] - width, picture[1] - height))
             free = _are_free(np.hstack([corners, corners + np.array((width, height))]), blocked)
             if free.any():

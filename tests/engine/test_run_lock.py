@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from densevlm_mm.engine.run_lock import lock_work_dir, unlock_work_dir
+from densevlm_mm.engine.run_lock import lock_work_dir
 
 HOLD = (
     "import os, sys, time\nfrom pathlib import Path\nfrom densevlm_mm.engine.run_lock import lock_work_dir\n"
@@ -41,15 +41,8 @@ def test_a_killed_process_leaves_no_lock_although_its_workers_live(holder, tmp_p
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     lock_work_dir(tmp_path)
-    unlock_work_dir(tmp_path)
 
 
-def test_a_process_may_take_its_own_folder_again_and_let_it_go(tmp_path) -> None:
+def test_a_process_may_take_its_own_folder_again(tmp_path) -> None:
     lock_work_dir(tmp_path)
     lock_work_dir(tmp_path / ".." / tmp_path.name)
-    unlock_work_dir(tmp_path)
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "-1\n"
-    process.kill()
-    process.wait()
-    unlock_work_dir(tmp_path)  # not held: nothing happens

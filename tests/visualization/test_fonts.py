@@ -16,6 +16,12 @@ from densevlm_mm.visualization.fonts import draw_text, drawable, font_families, 
 NOWHERE = "\U00040000"  # no letter, so no font has it
 
 
+def forget_fonts() -> None:
+    fonts.font_of.cache_clear()
+    fonts._other_fonts.cache_clear()
+    fonts._reported.clear()
+
+
 @pytest.fixture
 def small_font(tmp_path: Path) -> Iterator[str]:
     """An installed font of two letters, 車 (a filled square) and U+40000 (a thin bar)."""
@@ -40,17 +46,17 @@ def small_font(tmp_path: Path) -> Iterator[str]:
     builder.save(path)
     before = list(font_manager.fontManager.ttflist)
     font_manager.fontManager.addfont(path)
-    fonts.forget_fonts()
+    forget_fonts()
     yield path
     font_manager.fontManager.ttflist[:] = before
-    fonts.forget_fonts()
+    forget_fonts()
 
 
 @pytest.fixture(autouse=True)
 def nothing_said_yet() -> Iterator[None]:
-    fonts.forget_fonts()
+    forget_fonts()
     yield
-    fonts.forget_fonts()
+    forget_fonts()
 
 
 def line_of(text: str) -> np.ndarray:

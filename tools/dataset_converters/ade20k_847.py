@@ -6,6 +6,8 @@ same with ``--verify``.
 
 import argparse
 
+from densevlm_mm.apis import add_conversion_arguments
+
 NUM_IMAGES = dict(training=25574, validation=2000)
 
 
@@ -15,10 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("source", help="the unpacked ADE20K_2021_17_01, which has images/ADE/validation")
     parser.add_argument("out", help="folder to write to, for example data/ade20k_847")
     parser.add_argument("--splits", nargs="+", choices=list(NUM_IMAGES), default=["validation"], help="what to convert")
-    parser.add_argument("--nproc", type=int, default=1, help="number of processes")
-    parser.add_argument(
-        "--verify", action="store_true", help="convert nothing; compare what was written with the source"
-    )
+    add_conversion_arguments(parser)
     return parser.parse_args()
 
 

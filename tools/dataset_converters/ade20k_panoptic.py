@@ -8,6 +8,8 @@ Example: ``python tools/dataset_converters/ade20k_panoptic.py data/ade20k --npro
 
 import argparse
 
+from densevlm_mm.apis import add_conversion_arguments
+
 NUM_IMAGES = dict(validation=2000, training=20210)
 
 
@@ -16,10 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", help="folder of images/, annotations/ and annotations_instance/")
     parser.add_argument("--split", choices=list(NUM_IMAGES), default="validation", help="what to convert")
-    parser.add_argument("--nproc", type=int, default=1, help="number of processes")
-    parser.add_argument(
-        "--verify", action="store_true", help="convert nothing; compare what was written with the source"
-    )
+    add_conversion_arguments(parser)
     return parser.parse_args()
 
 

@@ -5,6 +5,8 @@ Example: ``python tools/dataset_converters/coco_stuff164k.py data/coco --nproc 8
 
 import argparse
 
+from densevlm_mm.apis import add_conversion_arguments
+
 NUM_IMAGES = dict(train2017=118287, val2017=5000)
 
 
@@ -17,10 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--splits", nargs="+", choices=list(NUM_IMAGES), default=list(NUM_IMAGES), help="what to convert"
     )
-    parser.add_argument("--nproc", type=int, default=1, help="number of processes")
-    parser.add_argument(
-        "--verify", action="store_true", help="convert nothing; compare what was written with the source"
-    )
+    add_conversion_arguments(parser)
     return parser.parse_args()
 
 

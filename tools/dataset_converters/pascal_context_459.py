@@ -6,6 +6,8 @@ Example: ``python tools/dataset_converters/pascal_context_459.py data/pascal_con
 
 import argparse
 
+from densevlm_mm.apis import add_conversion_arguments
+
 NUM_IMAGES = 5104
 
 
@@ -18,10 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--split", help="list of images, one name a line; default: the validation list below VOC2010/ImageSets"
     )
-    parser.add_argument("--nproc", type=int, default=1, help="number of processes")
-    parser.add_argument(
-        "--verify", action="store_true", help="convert nothing; compare what was written with the source"
-    )
+    add_conversion_arguments(parser)
     return parser.parse_args()
 
 

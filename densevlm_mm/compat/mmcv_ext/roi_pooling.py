@@ -119,6 +119,7 @@ def roi_pool_forward(
     rows = _bin_edges(starts[:, 1], sizes[:, 1], pooled_height, height)
     output.zero_()
     argmax.fill_(-1)
+    # Bins overlap and differ in size by a pixel, box by box: there is no one tensor to take the maximum of.
     for index, image in enumerate(rois[:, 0].long().tolist()):
         if sizes[index].min() <= 0:
             continue

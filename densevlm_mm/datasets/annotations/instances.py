@@ -164,6 +164,7 @@ def _to_arrays(content: InstanceContent, names: list[str], problems: Problems) -
     annotations = content.annotations
     num = len(annotations)
 
+    # Arrays straight from the records: lists of millions of Python numbers in between would double the memory.
     def column(key: str) -> np.ndarray:
         return np.fromiter(map(attrgetter(key), annotations), np.int64, num)
 
@@ -211,6 +212,7 @@ def _to_arrays(content: InstanceContent, names: list[str], problems: Problems) -
     ):
         problems.add(values == ABSENT, f"{key!r} is missing", name)
         where = "images" if key == "image_id" else "categories"
+        # One entry for all unknown values: the message counts them and shows the first.
         for row in np.flatnonzero((rows < 0) & (values != ABSENT))[:1]:
             unknown = (rows < 0) & (values != ABSENT)
             problems.add(unknown, f"{key!r} {values[row]} is not among the file's {where}", name)
@@ -234,6 +236,7 @@ def _check_boxes(file: InstanceFile, max_overhang: float, problems: Problems) ->
     negative = (width < 0) | (height < 0)
     problems.add(negative, "'bbox' has a negative side", name)
     empty = ((width == 0) | (height == 0)) & ~negative
+    # The box of a mask that is itself a line is rightly flat.
     for row in np.flatnonzero(empty):
         try:
             empty[row] = not is_flat(parse_mask(file.masks[row]), file.boxes_xywh[row].tolist())

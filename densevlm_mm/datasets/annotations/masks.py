@@ -132,6 +132,7 @@ def total_run_lengths(strings: Sequence[bytes]) -> np.ndarray:
         (N,) int64; -1 where the string is not of this kind or a length is negative.
     """
     sizes = np.array([len(string) for string in strings], dtype=np.int64)
+    # All strings as one array: one by one, millions of them would be a Python loop over their characters.
     codes = np.frombuffer(b"".join(strings), np.uint8).astype(np.int64) - 48
     owner = np.repeat(np.arange(len(strings)), sizes)
     wrong = sizes == 0
@@ -148,12 +149,15 @@ def total_run_lengths(strings: Sequence[bytes]) -> np.ndarray:
     place = np.arange(len(codes)) - np.repeat(starts, last - starts + 1)
     wrong[owner[place > 10]] = True
     values = np.add.reduceat((codes & 31) << (5 * np.minimum(place, 10)), starts)
+    # The highest bit of a number's last character is its sign.
     values -= np.where(codes[last] & 16, np.int64(1) << (5 * np.minimum(place[last] + 1, 11)), 0)
 
     owner = owner[starts]
     first = np.r_[0, np.flatnonzero(np.diff(owner)) + 1]
     position = np.arange(len(values)) - np.repeat(first, np.diff(np.r_[first, len(values)]))
     totals = np.zeros(len(strings), dtype=np.int64)
+    # A difference refers to the number two places before, so odd and even places are two running sums of their own;
+    # the first number stands alone, since the third one is written whole.
     for chain in (position == 0, position % 2 == 1, (position > 0) & (position % 2 == 0)):
         lengths, of = _sums_within(values[chain], owner[chain])
         wrong[of[lengths < 0]] = True

@@ -117,6 +117,7 @@ class ShardIndex:
         width = int(self._widths[shard])
         begin = int(self._begins[shard]) + number * width
         row = self._table[begin : begin + width].view(row_type(width - row_type(0).itemsize))[0]
+        # Names in a tar are bytes of any encoding.
         name = row["name"].decode("utf-8", "surrogateescape")
         return Member(self.names[shard], name, int(row["offset"]), int(row["size"]), int(row["mtime"]))
 

@@ -159,7 +159,6 @@ class LoadPanopticRegions(BaseTransform):
         min_area: Smallest box kept, in source pixels.
         max_area: Largest box kept, in source pixels.
         max_regions: Most regions of an image.
-        with_crowd: Keep segments with ``iscrowd=1``.
         antialias: See :func:`masks_on_grid`. The published numbers' setting is not documented; ``False`` is what
             "bicubic" means in torch and OpenCV.
         backend_args: Arguments of mmengine's file backend for the PNG.
@@ -177,7 +176,6 @@ class LoadPanopticRegions(BaseTransform):
         min_area: float = 8**2,
         max_area: float = 1024**2,
         max_regions: int = 100,
-        with_crowd: bool = False,
         antialias: bool = False,
         backend_args: dict | None = None,
     ) -> None:
@@ -187,7 +185,6 @@ class LoadPanopticRegions(BaseTransform):
         self.min_area = min_area
         self.max_area = max_area
         self.max_regions = max_regions
-        self.with_crowd = with_crowd
         self.antialias = antialias
         self.backend_args = backend_args
 
@@ -233,7 +230,7 @@ class LoadPanopticRegions(BaseTransform):
         return decode_segment_ids(png)
 
     def _collect(self, results: dict, segment_ids: np.ndarray) -> _Segments:
-        infos = [info for info in results["segments_info"] if self.with_crowd or not info["iscrowd"]]
+        infos = [info for info in results["segments_info"] if not info["iscrowd"]]
         segments = _Segments(
             ids=np.array([info["id"] for info in infos], dtype=np.int64),
             labels=np.array([info["label"] for info in infos], dtype=np.int64),

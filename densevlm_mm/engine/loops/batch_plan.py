@@ -91,6 +91,7 @@ class BatchPlan:
                 f"cannot go on in the middle of a run: its sampler was {old._order()}, now it is {self._order()}. "
                 f"Restore it, {_REMEDY}"
             )
+        # As many images an iteration are the same images, however many processes share them.
         if self.images_per_iteration == old.images_per_iteration:
             if self.iterations_per_epoch != old.iterations_per_epoch:
                 raise ValueError(
@@ -100,6 +101,7 @@ class BatchPlan:
             return iteration
         done = iteration - epoch * old.iterations_per_epoch
         seen = done * old.images_per_iteration
+        # The same image would come with another learning rate.
         if running_schedules:
             follower = ", ".join(running_schedules)
             raise ValueError(f"{self._other_batch(old)}: {follower} follows the iterations. {self._same(old)}")

@@ -39,6 +39,7 @@ def freeze(
     if trainable == "none":
         tower.visual.requires_grad_(False)
         return
+    # First of all: it makes query, key and value of a fused projection parameters of their own.
     frozen = tower.split_unused()
     # Some towers have parameters that never train (fixed sine-cosine position embeddings).
     frozen |= {p for p in tower.visual.parameters() if not p.requires_grad}

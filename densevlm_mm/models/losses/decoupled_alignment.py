@@ -115,6 +115,7 @@ class DecoupledAlignmentLoss(PretrainingLoss):
 
         weight_GR, size_G = self._groups(kept_R, is_thing_R, image_index, num_images)
         num_regions = torch.full_like(size_G[:1], len(kept_R))
+        # DDP averages gradients, so denominators are means over processes too: mean of sums over mean of sizes.
         # One reduction over processes for all denominators.
         sizes = mean_over_processes(torch.cat([num_regions, kept_R.sum()[None], size_G]))
         return dict(
@@ -148,6 +149,7 @@ class DecoupledAlignmentLoss(PretrainingLoss):
         """Weights (G, R) and sizes (G,): the loss is the sum over G of weighted sums, each divided by its size."""
         if self.reduction == "image":
             kept_B = torch.zeros(num_images, device=kept_R.device).index_add_(0, image_index_R, kept_R.float())
+            # An image without a kept region has no weight, so the clamp changes no figure; it keeps 0 / 0 out.
             weight_R = kept_R / kept_B[image_index_R].clamp(min=1)
             return weight_R[None], (kept_B > 0).sum()[None]
         if self.reduction == "region":

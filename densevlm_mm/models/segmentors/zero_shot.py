@@ -151,6 +151,7 @@ class ZeroShotSegmentor(BaseSegmentor):
         images = F.interpolate(inputs, size, mode="bilinear", antialias=True)
         if self.test_cfg["mode"] == "whole":
             return self.encoder.dense(images)
+        # Windows begin at multiples of the stride, so that their maps fall on cells of the whole map.
         total = images.new_zeros(len(images), self.encoder.embed_dim, *(side // stride for side in size))
         counts = total.new_zeros(total.shape[-2:])
         for rows, columns in self._windows(size):
@@ -201,6 +202,7 @@ class ZeroShotSegmentor(BaseSegmentor):
             features_RD = pool_masks(dense, [covered])
         else:
             assert points is not None
+            # Without aligned corners -1 and 1 are the outer edges of the image, as 0 and its size are for points.
             places = points.float() / torch.tensor([width, height]) * 2 - 1
             sampled = F.grid_sample(dense, places.to(dense)[None, :, None], padding_mode="border", align_corners=False)
             features_RD = sampled[0, :, :, 0].T

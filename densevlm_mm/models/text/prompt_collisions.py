@@ -15,6 +15,7 @@ def check_tokens_differ(prompts: Sequence[Sequence[str]], tokenizer: Tokenizer) 
     Raises:
         ValueError: If two classes are the same to the tokenizer; names a prompt of each.
     """
+    # One prompt a class tells nearly all apart; all their prompts are tokenised only for those that it does not.
     same_first: dict[tuple[int, ...], list[int]] = {}
     for index, tokens in enumerate(tokenizer([own[0] for own in prompts]).tolist()):
         same_first.setdefault(tuple(tokens), []).append(index)

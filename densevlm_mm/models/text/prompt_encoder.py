@@ -81,6 +81,7 @@ def encode_prompts(
             rows.append(normalize(features_BD.float(), dim=-1).cpu())
     finally:
         clip_model.train(was_training)
+    # The batches were made by length: back to the order given.
     features_ND = torch.cat(rows)[torch.cat(batches).argsort()]
     if not torch.isfinite(features_ND).all():
         raise ValueError("the text tower gave values that are not finite; check the checkpoint (or compute in float32)")
@@ -113,6 +114,7 @@ def tokenize(tokenizer: Tokenizer, prompts: list[str]) -> Tensor:
     full = [] if end_of_text is None else (tokens_NL[:, -1] == end_of_text).nonzero().flatten().tolist()
     if full:
         context_length = tokens_NL.shape[1]
+        # A prompt that just fits looks like one that was cut; with one place more only the cut one still fills it.
         longer = tokenizer([prompts[row] for row in full], context_length=context_length + 1)
         cut = [prompts[row] for row, last in zip(full, longer[:, -1].tolist(), strict=True) if last == end_of_text]
         if cut:

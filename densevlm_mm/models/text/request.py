@@ -193,7 +193,8 @@ class ClassEmbeddingsRequest:
         key = kept.key(tower.key(), prompts, asked["normalization"])
         found = kept.load(key, len(vocabulary))
         if found is None:
-            # What was remembered of the checkpoint may be damaged: now its weights decide.
+            # What was remembered of the checkpoint, by its size and time of modification, may be damaged: now its
+            # weights decide.
             loaded = kept.key(tower.key_of_loaded(), prompts, asked["normalization"])
             found = kept.load(loaded, len(vocabulary)) if loaded != key else None
             if found is None:

@@ -50,6 +50,8 @@ class RotaryTables:
         if key not in self._tables:
             if len(self._tables) >= self._MAX_GRIDS:
                 self._tables.pop(next(iter(self._tables)))
+            # The table outlives the call: made in an evaluation's inference mode it could not be used in training,
+            # made under autocast it would be coarse for everybody.
             with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
                 self._tables[key] = self._compute(grid, device)
         return self._tables[key]

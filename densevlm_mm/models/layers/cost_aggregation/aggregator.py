@@ -105,6 +105,7 @@ class CostAggregator(nn.Module):
 
         num_classes = text.shape[0]
         chosen = None
+        # Attention between classes is quadratic in their number; classes that no cell resembles cannot win a pixel.
         if num_classes > self.max_classes:
             chosen = cost.detach().amax(dim=(2, 3, 4)).topk(self.max_classes, dim=1).indices  # (B, S)
             cost = cost[torch.arange(len(cost), device=cost.device)[:, None], chosen]

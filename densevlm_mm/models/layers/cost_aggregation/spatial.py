@@ -55,6 +55,7 @@ class GuidedSwinBlock(nn.Module):
         height, width = y.shape[2:4]
         window, shift = self.window_size, self.shift
         if min(height, width) <= window:
+            # One window sees everything already: shifted, it would only forbid some of it by the mask.
             window, shift = min(height, width), 0
         if height % window or width % window:
             raise ValueError(
