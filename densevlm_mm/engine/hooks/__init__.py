@@ -4,6 +4,7 @@ from densevlm_mm.engine.hooks.atomic_checkpoint import AtomicCheckpointHook
 from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.compile import CompileHook
+from densevlm_mm.engine.hooks.correlation_teacher import CorrelationTeacherHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.deferred_log import DeferredLogHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
@@ -30,6 +31,7 @@ __all__ = [
     "CachedRegionTeacherHook",
     "ClassAgreementHook",
     "CompileHook",
+    "CorrelationTeacherHook",
     "CropTeacherHook",
     "DeferredLogHook",
     "EncoderMetadataHook",

@@ -1,5 +1,6 @@
 """Pretraining losses: plain modules, tensors in, a dict with ``loss`` and figures to log out."""
 
+from densevlm_mm.models.losses.correlation_distillation import CorrelationDistillationLoss
 from densevlm_mm.models.losses.decoupled_alignment import DecoupledAlignmentLoss
 from densevlm_mm.models.losses.feature_distillation import FeatureDistillationLoss
 from densevlm_mm.models.losses.normalizer import mean_over_processes
@@ -8,6 +9,7 @@ from densevlm_mm.models.losses.region_contrastive import RegionContrastiveLoss
 from densevlm_mm.models.losses.weighted_losses import WeightedLosses
 
 __all__ = [
+    "CorrelationDistillationLoss",
     "DecoupledAlignmentLoss",
     "FeatureDistillationLoss",
     "PretrainingLoss",
