@@ -21,15 +21,16 @@ def test_area_equals_a_count_of_all_pairs(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     segments = torch.randint(-1, 3, (5, 4), generator=generator)
     tied = torch.eye(3)[torch.randint(3, (5, 4), generator=generator)].permute(2, 0, 1)  # cosines of 0 and 1 alone
-    for maps in (torch.randn(6, 5, 4, generator=generator), tied):
-        assert coherence_auc(maps, segments).item() == pytest.approx(reference(maps, segments), abs=1e-6)
+    for maps, error in ((torch.randn(6, 5, 4, generator=generator), 1e-3), (tied, 1e-6)):
+        assert coherence_auc(maps, segments).item() == pytest.approx(reference(maps, segments), abs=error)
 
 
 def test_reference_values() -> None:
     segments = torch.tensor([[0, 0, 1, 1], [0, 2, 2, 1], [-1, 2, 2, -1]])
     constant = torch.eye(4)[:, segments.clamp(min=0)]
     assert coherence_auc(constant, segments) == 1
-    assert coherence_auc(torch.ones(4, 3, 4), segments) == 0.5
+    rounding = 1e-7 * torch.randn(4, 3, 4, generator=torch.Generator().manual_seed(1))
+    assert coherence_auc(torch.ones(4, 3, 4) + rounding, segments) == 0.5
     noise = torch.randn(16, 24, 24, generator=torch.Generator().manual_seed(0))
     stripes = torch.arange(24)[:, None].expand(24, 24) // 6
     assert coherence_auc(noise, stripes).item() == pytest.approx(0.5, abs=0.01)
