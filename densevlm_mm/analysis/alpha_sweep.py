@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.evaluator import Evaluator
@@ -19,28 +19,14 @@ from densevlm_mm.analysis.retention import WholeImageTask, default_captions, emb
 from densevlm_mm.analysis.tradeoff import dense_mean
 from densevlm_mm.apis import check_inputs
 from densevlm_mm.checkpoint_files import check_finite, find_state_dict, read_checkpoint
+from densevlm_mm.models.clip.ensemble_alpha import AlphaConfig, EnsembleAlpha
 from densevlm_mm.models.clip.state_dict_mismatch import StateDictMismatch
-from densevlm_mm.models.pretrainers import RegionPretrainer
 
 REGION_FIGURES = (
     *("dense_mean", "boxes_top1", "masks_t_top1", "masks_s_top1"),
     *("foreground_bias", "things_called_stuff", "offset_control", "coherence_auc"),
 )
 WHOLE_IMAGE_FIGURES = ("class_top1", "class_chance", "image_to_text_r1", "text_to_image_r1")
-
-
-class Ensemble(NamedTuple):
-    """Weights of the trained parameters: of the first block, of the last block and of all outside of the blocks."""
-
-    first: float
-    last: float
-
-    @classmethod
-    def of(cls, alpha: float | Mapping[str, float]) -> "Ensemble":
-        """What the ``alpha`` of a :class:`WeightEnsembleHook` says."""
-        if isinstance(alpha, Mapping):
-            return cls(float(alpha["first"]), float(alpha["last"]))
-        return cls(float(alpha), float(alpha))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +41,7 @@ class TrainedWeights:
 
     raw: dict[str, Tensor]
     initial: dict[str, Tensor]
-    own: Ensemble
+    own: EnsembleAlpha
 
     @classmethod
     def read(cls, path: str | Path, verify: bool = True) -> "TrainedWeights":
@@ -79,7 +65,9 @@ class TrainedWeights:
         if verify:
             check_finite(content, str(path))
         initial = {key.removeprefix("module."): value for key, value in ensemble["initial_state_dict"].items()}
-        return cls(find_state_dict(content, str(path)), initial, Ensemble.of(ensemble["alpha"]))
+        return cls(
+            find_state_dict(content, str(path)), initial, EnsembleAlpha.parse(ensemble["alpha"], f"{path}: its alpha")
+        )
 
 
 class AlphaSweep:
@@ -100,7 +88,7 @@ class AlphaSweep:
 
     Example:
         >>> sweep = AlphaSweep(ModelSource("a", "work_dirs/densevlm/iter_300.pth", "configs/tiny/densevlm.py"))
-        >>> sweep.evaluate(Ensemble.of(0.5))["text_to_image_r1"]
+        >>> sweep.evaluate(0.5)["text_to_image_r1"]
     """
 
     def __init__(
@@ -129,10 +117,10 @@ class AlphaSweep:
         file, images = default_captions(self.model.cfg)
         captioned = (captions or file, caption_images or images) if with_captions else None
         self._task = WholeImageTask(self.model, captioned)
-        self._figures: dict[Ensemble, dict[str, float]] = {}
+        self._figures: dict[EnsembleAlpha, dict[str, float]] = {}
 
     @property
-    def own(self) -> Ensemble:
+    def own(self) -> EnsembleAlpha:
         """The ensemble that tools/test.py evaluates."""
         return self.weights.own
 
@@ -165,41 +153,39 @@ class AlphaSweep:
         evaluator.dataset_meta = self._regions.dataset.metainfo
         return evaluator
 
-    def evaluate(self, ensemble: Ensemble) -> dict[str, float]:
+    def evaluate(self, alpha: AlphaConfig | EnsembleAlpha) -> dict[str, float]:
         """Figures of an ensemble, those of `REGION_FIGURES` and `WHOLE_IMAGE_FIGURES` that there are; kept.
 
         Args:
-            ensemble: Weights of the trained parameters. (0, 0) is exactly the initial model, (1, 1) the raw weights.
+            alpha: Weight of the trained parameters, see :class:`EnsembleAlpha`. 0 is exactly the initial model and 1
+                the trained weights.
         """
-        if ensemble not in self._figures:
-            self._load(ensemble)
+        alpha = EnsembleAlpha.parse(alpha)
+        if alpha not in self._figures:
+            self._load(alpha)
             figures = self._region_figures()
             figures["dense_mean"] = dense_mean(figures)
             figures |= self._task.score(embed_images(self.model.encoder, self._whole_images))
-            self._figures[ensemble] = {
+            self._figures[alpha] = {
                 name: figures[name] for name in (*REGION_FIGURES, *WHOLE_IMAGE_FIGURES) if name in figures
             }
-        return dict(self._figures[ensemble])
+        return dict(self._figures[alpha])
 
-    def two_encoders(self, ensemble: Ensemble | None = None) -> dict[str, float]:
+    def two_encoders(self, alpha: AlphaConfig | EnsembleAlpha | None = None) -> dict[str, float]:
         """Figures of whoever keeps two encoders: regions from the trained one, whole images from the initial one.
 
         Args:
-            ensemble: Of the trained one; default: the checkpoint's own.
+            alpha: Of the trained one; default: the checkpoint's own.
         """
-        trained, initial = self.evaluate(ensemble or self.own), self.evaluate(Ensemble(0.0, 0.0))
+        trained, initial = self.evaluate(self.own if alpha is None else alpha), self.evaluate(0)
         return {name: (initial if name in WHOLE_IMAGE_FIGURES else trained)[name] for name in trained}
 
-    def _load(self, ensemble: Ensemble) -> None:
-        factors = depth_factors(self._pretrainer, ensemble)
-        blended = {
-            # lerp is exact where nothing changed and for 0 and 1.
-            name: torch.lerp(self.weights.initial[name].to(raw), raw, factors[name])
-            if name in self.weights.initial
-            else raw
-            for name, raw in self.weights.raw.items()
-        }
-        self._pretrainer.load_state_dict(blended)
+    def _load(self, alpha: EnsembleAlpha) -> None:
+        raw, initial = self.weights.raw, self.weights.initial
+        alphas = alpha.by_name(raw)
+        # lerp is exact where nothing changed and for 0 and 1.
+        blended = {name: torch.lerp(start.to(raw[name]), raw[name], alphas[name]) for name, start in initial.items()}
+        self._pretrainer.load_state_dict({**raw, **blended})
 
     @torch.no_grad()
     def _region_figures(self) -> dict[str, float]:
@@ -210,23 +196,3 @@ class AlphaSweep:
             evaluator.process(data_samples=self._pretrainer.test_step(inner), data_batch=batch)
         metrics = evaluator.evaluate(len(self._regions.dataset))
         return {name.rpartition("/")[2]: float(value) for name, value in metrics.items()}
-
-
-def depth_factors(pretrainer: RegionPretrainer, ensemble: Ensemble) -> dict[str, float]:
-    """The weight of every trained parameter: from the first to the last block in equal steps, outside that of the last.
-
-    Args:
-        pretrainer: Its ``encoder`` has the blocks.
-        ensemble: Of the first and the last block.
-
-    Returns:
-        Names of the state dict to factors.
-    """
-    blocks = pretrainer.encoder.blocks
-    index_of = {id(block): index for index, block in enumerate(blocks)}
-    factors = dict.fromkeys(pretrainer.state_dict(), ensemble.last)
-    for prefix, module in pretrainer.named_modules():
-        if (index := index_of.get(id(module))) is not None:
-            step = (ensemble.last - ensemble.first) * index / max(len(blocks) - 1, 1)
-            factors |= {name: ensemble.first + step for name in factors if name.startswith(f"{prefix}.")}
-    return factors

@@ -58,8 +58,9 @@ class SynonymVocabulary(Vocabulary):
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If a name is no class, the number of classes or their thing flags differ, no class gets another
-                name, or a synonym is a name of another class too. (Of the vocabulary's own names and of annotation
-                files, which nobody wrote for this, such a synonym is left out, see ``dropped``.)
+                name, or a synonym is a name of another class too. (Of the vocabulary's own names, of packaged
+                vocabularies and of annotation files, which nobody wrote for this, such a synonym is left out, see
+                ``dropped``.)
         """
         table = _Table.read(source, first)
         names = [list(table.names.get(index, ())) for index in range(len(first))]
@@ -132,7 +133,8 @@ class _Table:
                 f"unknown synonyms {str(source)!r}: give {OWN!r}, a packaged table {packaged_synonyms()}, a .json or "
                 f".txt file, or a packaged vocabulary {packaged_vocabularies()}"
             )
-        return cls._by_place(Vocabulary.load(source), first)
+        # A packaged vocabulary was not written to stand in for another one.
+        return cls._by_place(Vocabulary.load(source), first, is_strict=path.suffix.lower() == ".txt")
 
     @classmethod
     def _from_json(cls, path: Path, first: Vocabulary) -> "_Table":
@@ -169,7 +171,7 @@ class _Table:
         return cls(where, names, is_strict=True)
 
     @classmethod
-    def _by_place(cls, second: Vocabulary, first: Vocabulary) -> "_Table":
+    def _by_place(cls, second: Vocabulary, first: Vocabulary, is_strict: bool = True) -> "_Table":
         if len(second) != len(first):
             raise ValueError(
                 f"vocabulary {second.name!r} has {len(second)} classes, {first.name!r} has {len(first)}: synonyms go "
@@ -185,7 +187,7 @@ class _Table:
                 f"class {place} is {first.classes[place]!r} of {first.name!r} and {second.classes[place]!r} of "
                 f"{second.name!r}, and but one of them is a thing: are the classes in the same order?"
             )
-        return cls(f"vocabulary {second.name!r}", dict(enumerate(second.synonyms)), is_strict=True)
+        return cls(f"vocabulary {second.name!r}", dict(enumerate(second.synonyms)), is_strict)
 
 
 def _without_collisions(first: Vocabulary, names: list[list[str]], table: _Table) -> list[str]:

@@ -3,11 +3,12 @@ import pytest
 import torch
 
 from densevlm_mm.analysis import AnalysisModel, ModelSource
-from densevlm_mm.analysis.alpha_sweep import AlphaSweep, Ensemble, TrainedWeights, depth_factors
+from densevlm_mm.analysis.alpha_sweep import AlphaSweep, TrainedWeights
 from densevlm_mm.analysis.prepared_batches import PreparedBatches
 from densevlm_mm.analysis.region_scores import collect_region_scores
 from densevlm_mm.analysis.retention import default_captions, image_level_scores
 from densevlm_mm.analysis.tradeoff_picture import plot_by_depth, plot_tradeoff
+from densevlm_mm.models.clip.ensemble_alpha import EnsembleAlpha
 
 CONFIG = "configs/tiny/densevlm.py"
 STUDENT = "densevlm_mm/tiny_scenes/assets/tiny_scenes_student.safetensors"
@@ -56,52 +57,57 @@ def expected_figures(checkpoint: str, options: dict) -> dict[str, float]:
 
 
 def test_alpha_zero_is_the_initial_model_and_the_own_alpha_what_is_exported(sweep, trained, options) -> None:
-    for ensemble, checkpoint in ((Ensemble.of(0.0), STUDENT), (sweep.own, trained)):
+    for ensemble, checkpoint in ((0.0, STUDENT), (sweep.own, trained)):
         figures = sweep.evaluate(ensemble)
         expected = expected_figures(checkpoint, options)
+        coherence = figures.pop("coherence_auc")
+        assert 0.5 < coherence < 1
         assert {name: expected[name] for name in figures} == figures
         assert {"dense_mean", "class_top1", "image_to_text_r1", "text_to_image_r1"} <= figures.keys()
-    assert sweep.own == Ensemble(0.7, 0.7)
-    assert sweep.evaluate(Ensemble.of(0.0)) != sweep.evaluate(sweep.own)
+    assert sweep.own == EnsembleAlpha(0.7, 0.7)
+    assert sweep.evaluate(0.0) != sweep.evaluate(sweep.own)
 
 
 def test_zero_and_one_are_the_stored_weights_to_the_bit(sweep, trained) -> None:
     stored = torch.load(trained, weights_only=True)
     for alpha, expected in ((1.0, stored["state_dict"]), (0.0, stored["weight_ensemble"]["initial_state_dict"])):
-        sweep._load(Ensemble.of(alpha))
+        sweep._load(EnsembleAlpha(alpha, alpha))
         loaded = sweep._pretrainer.state_dict()
         assert all(torch.equal(loaded[name], value) for name, value in expected.items())
 
 
 def test_two_encoders_keep_the_whole_images_of_the_initial_model(sweep) -> None:
-    both, initial, trained = sweep.two_encoders(), sweep.evaluate(Ensemble.of(0.0)), sweep.evaluate(sweep.own)
+    both, initial, trained = sweep.two_encoders(), sweep.evaluate(0.0), sweep.evaluate(sweep.own)
     assert both["dense_mean"] == trained["dense_mean"]
     assert both["offset_control"] == trained["offset_control"]
     assert both["text_to_image_r1"] == initial["text_to_image_r1"]
     assert both["class_top1"] == initial["class_top1"]
 
 
-def test_weights_by_depth_go_from_the_first_to_the_last_block(sweep) -> None:
-    factors = depth_factors(sweep._pretrainer, Ensemble(0.2, 1.0))
-    assert {value for name, value in factors.items() if "trunk.blocks.0." in name} == {0.2}
-    assert {value for name, value in factors.items() if "trunk.blocks.1." in name} == {1.0}
-    assert factors["encoder.visual.trunk.norm.weight"] == 1.0
-    assert set(depth_factors(sweep._pretrainer, Ensemble.of(0.3)).values()) == {0.3}
+def test_weights_by_depth_are_those_of_the_hook(sweep, trained) -> None:
+    """Of two blocks the first one gets the first weight, all else the last."""
+    stored = torch.load(trained, weights_only=True)
+    raw, initial = stored["state_dict"], stored["weight_ensemble"]["initial_state_dict"]
+    sweep._load(EnsembleAlpha(0.0, 1.0))
+    loaded = sweep._pretrainer.state_dict()
+    for name, start in initial.items():
+        assert torch.equal(loaded[name], start if "trunk.blocks.0." in name else raw[name])
+    assert sweep.evaluate(dict(first=0.3, last=0.3)) == sweep.evaluate(0.3)
 
 
 def test_another_sweep_reads_no_image_again(trained, options, monkeypatch) -> None:
     prepared = PreparedBatches(1 << 30)
     first = AlphaSweep(ModelSource("a", trained, CONFIG), prepared, cfg_options=options, device="cpu")
-    expected = first.evaluate(Ensemble.of(0.5))
+    expected = first.evaluate(0.5)
     second = AlphaSweep(ModelSource("b", trained, CONFIG), prepared, cfg_options=options, device="cpu")
     monkeypatch.setattr("cv2.imdecode", None)
-    assert second.evaluate(Ensemble.of(0.5)) == expected
+    assert second.evaluate(0.5) == expected
 
 
 def test_without_captions_there_is_no_retrieval(trained, options) -> None:
     source = ModelSource("a", trained, CONFIG)
     sweep = AlphaSweep(source, cfg_options=options, device="cpu", with_captions=False)
-    figures = sweep.evaluate(Ensemble.of(0.5))
+    figures = sweep.evaluate(0.5)
     assert "class_top1" in figures
     assert "text_to_image_r1" not in figures
 

@@ -147,7 +147,9 @@ def test_tradeoff(run, on_small_data, tmp_path, capsys, trained_checkpoint) -> N
     )
     printed = capsys.readouterr().out
     assert re.search(
-        r"^two 17/17, first block 1, last 0.9: dense_mean [\d.]+, .*text_to_image_r1 ", printed, re.MULTILINE
+        r"^two 17/17, alpha 1 in the first block to 0.9 in the last: dense_mean [\d.]+, .*text_to_image_r1 ",
+        printed,
+        re.MULTILINE,
     )
     assert "one, text_to_image_r1" in printed
     with (out / "tradeoff.csv").open() as csv_file:

@@ -95,6 +95,12 @@ def test_what_is_wrong_is_said(source, problem) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_packaged_vocabulary_stands_in_for_another_one() -> None:
+    second = SynonymVocabulary.of(Vocabulary.load("ade20k_150"), "ade20k_150_d2")
+    assert second.prompt_names()[second.classes.index("road")] == ("route",)
+    assert "ground" in second.dropped  # of ADE20K's earth and its land
+
+
 def test_wrong_files_are_said(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.json does not exist"):
         SynonymVocabulary.of(FIRST, "nowhere.json")

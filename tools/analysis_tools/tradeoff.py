@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from densevlm_mm.analysis.arguments import SOURCE_HELP, add_common_arguments, analysis_parser
 
 if TYPE_CHECKING:
-    from densevlm_mm.analysis.alpha_sweep import AlphaSweep, Ensemble
+    from densevlm_mm.analysis.alpha_sweep import AlphaSweep
 
 DEPTH_WEIGHTS = (0.0, 0.5, 0.9, 1.0)
 
@@ -113,43 +113,31 @@ def main() -> None:
 
 def _measure(sweep: "AlphaSweep", alpha_values: list[float], by_depth: bool) -> dict[str, Any]:
     """All figures of a checkpoint, each said as soon as it is there."""
-    from densevlm_mm.analysis.alpha_sweep import Ensemble
+    from densevlm_mm.models.clip.ensemble_alpha import EnsembleAlpha
 
     name = sweep.source.name
-    grid = [Ensemble(first, last) for first in DEPTH_WEIGHTS for last in DEPTH_WEIGHTS] if by_depth else []
-    wanted = dict.fromkeys([Ensemble.of(0.0), sweep.own, *map(Ensemble.of, alpha_values), *grid])
-    for number, ensemble in enumerate(wanted, start=1):
+    grid = [EnsembleAlpha(first, last) for first in DEPTH_WEIGHTS for last in DEPTH_WEIGHTS] if by_depth else []
+    wanted = dict.fromkeys([EnsembleAlpha(0, 0), sweep.own, *map(EnsembleAlpha.parse, alpha_values), *grid])
+    for number, alpha in enumerate(wanted, start=1):
         start = time.monotonic()
-        figures = sweep.evaluate(ensemble)
-        shown = ", ".join(f"{key} {figures[key]:.1f}" for key in _SHOWN if key in figures)
-        print(
-            f"{name} {number}/{len(wanted)}, {_call(ensemble)}: {shown} ({time.monotonic() - start:.1f} s)", flush=True
-        )
+        figures = sweep.evaluate(alpha)
+        shown = ", ".join(f"{key} {figures[key]:.3g}" for key in _SHOWN if key in figures)
+        print(f"{name} {number}/{len(wanted)}, alpha {alpha}: {shown} ({time.monotonic() - start:.1f} s)", flush=True)
     model: dict[str, Any] = dict(
         checkpoint=sweep.source.checkpoint,
         config=sweep.source.config,
-        own_alpha=_weights(sweep.own),
-        initial=sweep.evaluate(Ensemble.of(0.0)),
+        own_alpha=sweep.own.config,
+        initial=sweep.evaluate(0),
         own=sweep.evaluate(sweep.own),
         two_encoders=sweep.two_encoders(),
-        curve=[dict(alpha=alpha, **sweep.evaluate(Ensemble.of(alpha))) for alpha in alpha_values],
+        curve=[dict(alpha=alpha, **sweep.evaluate(alpha)) for alpha in alpha_values],
     )
     if grid:
-        model["by_depth"] = [dict(first=e.first, last=e.last, **sweep.evaluate(e)) for e in grid]
+        model["by_depth"] = [dict(first=a.first, last=a.last, **sweep.evaluate(a)) for a in grid]
     return model
 
 
 _SHOWN = ("dense_mean", "coherence_auc", "class_top1", "image_to_text_r1", "text_to_image_r1")
-
-
-def _weights(ensemble: "Ensemble") -> Any:
-    return ensemble.first if ensemble.first == ensemble.last else ensemble._asdict()
-
-
-def _call(ensemble: "Ensemble") -> str:
-    if ensemble.first == ensemble.last:
-        return f"alpha {ensemble.first:g}"
-    return f"first block {ensemble.first:g}, last {ensemble.last:g}"
 
 
 def _rows(name: str, model: Mapping[str, Any]) -> list[dict[str, Any]]:
