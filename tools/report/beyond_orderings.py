@@ -3,7 +3,7 @@
 All of it is ours. What is required decides whether an addition does what it is for; the rest is reported as it falls.
 """
 
-from report.beyond import CAPTION_WEIGHTS, CORRELATE_WEIGHT, METHODS, PLAIN, VALUE_PATHS, knee_name
+from report.beyond import CAPTION_WEIGHTS, CORRELATE_WEIGHT, METHODS, PLAIN, VALUE_PATHS, knee_name, retention_name
 from report.orderings import Ordering, ascending
 
 _I2T, _T2I = "image_to_text_r1", "text_to_image_r1"
@@ -80,7 +80,7 @@ BEYOND_EXPECTATIONS = (
     Ordering(
         "A, captions, class Top-1: at least that of retention alone",
         "class_top1",
-        ascending(knee_name("densevlm"), _CAPTIONS),
+        ascending(retention_name("densevlm"), _CAPTIONS),
         may_tie=True,
     ),
     *(
@@ -109,7 +109,7 @@ BEYOND_EXPECTATIONS = (
         Ordering(
             f"A + B + C, {METHODS[method]}, {what}: at least 90 % of that of A",
             metric,
-            ascending(knee_name(method), f"{method}_beyond"),
+            ascending(retention_name(method), f"{method}_beyond"),
             share=0.9,
             may_tie=True,
         )
@@ -122,7 +122,7 @@ BEYOND_EXPECTATIONS = (
             "dense_mean",
             tuple(
                 (part, f"{method}_beyond")
-                for part in (knee_name(method), f"{method}_correlate{CORRELATE_WEIGHT:g}", f"{method}_values2")
+                for part in (retention_name(method), f"{method}_correlate{CORRELATE_WEIGHT:g}", f"{method}_values2")
             ),
             -1.0,
         )

@@ -44,7 +44,9 @@ def retention_task(settings: Settings, experiment: Experiment, seed: int) -> Tas
         )
     elif experiment.trains:
         after = (f"{experiment_folder(experiment, seed)}/train",)
-    options = [*_student_options(settings, seed), *experiment.options]
+    options = _student_options(settings, seed)
+    if not experiment.keeps_global:  # what trains is of no meaning for an export
+        options += experiment.options
     return Task(
         name=f"{experiment_folder(experiment, seed)}/retention",
         command=(

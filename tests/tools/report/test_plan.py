@@ -65,8 +65,8 @@ def test_sweeps_run_for_the_first_seed_alone(data: Path) -> None:
 
 
 def test_weights_of_losses_and_dense_paths_are_options_of_training_and_test(data: Path) -> None:
-    tasks = plan(data, "densevlm_retain30", "clipself_values2_gate", seeds=(0,))
-    assert options(tasks["runs/seed0/densevlm_retain30/train"])["model.loss.weights.retain"] == "30"
+    tasks = plan(data, "densevlm_retain100", "clipself_values2_gate", seeds=(0,))
+    assert options(tasks["runs/seed0/densevlm_retain100/train"])["model.loss.weights.retain"] == "100"
     for task in ("train", "test", "retention"):
         command = tasks[f"runs/seed0/clipself_values2_gate/{task}"].command
         assert "configs/tiny/values_clipself.py" in command
@@ -90,6 +90,7 @@ def test_whole_images_of_a_branch_are_seen_with_its_export(data: Path) -> None:
     assert "--keep-global" in export.command
     assert retention.after == (export.name,)
     assert f"densevlm_branch1={export.outputs[0]}" in retention.command
+    assert not any("unlocked_groups" in argument for argument in retention.command)
 
 
 def test_curves_compare_a_method_with_and_without_retention(data: Path) -> None:
