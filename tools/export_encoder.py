@@ -6,10 +6,15 @@ too. OUT is a .safetensors file, or a folder in the layout of hub repositories, 
 and preprocessing (mean, std, ...) as well and gets a model card: method, data, alpha and figures. Such a folder can be
 uploaded to huggingface.co, where 'hf-hub:OWNER/REPOSITORY' names it.
 
+With --keep-global OUT holds the initial blocks, so that global embeddings are those of the initial model to the bit,
+and a second file beside it, OUT.dense.safetensors, holds the trained ones. DenseImageEncoder reads both; plain
+open_clip reads the first, and sees the initial model.
+
 Examples:
     python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16.safetensors
     python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16
     python tools/export_encoder.py work_dirs/densevlm/iter_300.pth tiny.safetensors --image-only
+    python tools/export_encoder.py work_dirs/densevlm/iter_300.pth tiny.safetensors --keep-global
     python tools/export_encoder.py work_dirs/pretrain_coco/iter_11088.pth weights/densevlm_eva02_b16 \
         --results test.json --push-to-hub me/densevlm_eva02_b16
 """
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from densevlm_mm.models.clip import ClipArchitecture
+    from densevlm_mm.models.clip.ensemble_alpha import AlphaConfig, EnsembleAlpha
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,7 +49,15 @@ def parse_args() -> argparse.Namespace:
         "--dtype", choices=["float32", "bfloat16", "float16"], default="float32", help="stored precision"
     )
     parser.add_argument(
-        "--alpha", type=float, help="weight of the trained parameters in the ensemble; default: the checkpoint's"
+        "--alpha",
+        metavar="ALPHA",
+        help="weight of the trained parameters in the ensemble, or FIRST:LAST for first and last block; default: the "
+        "checkpoint's",
+    )
+    parser.add_argument(
+        "--keep-global",
+        action="store_true",
+        help="keep the initial blocks for global embeddings, and the trained ones in a second file",
     )
     parser.add_argument("--results", metavar="FILE", help="figures for the card: tools/test.py --out FILE.json")
     parser.add_argument("--license", default="other", help="for the card, as huggingface.co calls it; default: other")
@@ -61,7 +75,8 @@ def export(
     text_from: str | None = None,
     image_only: bool = False,
     dtype: str = "float32",
-    alpha: float | None = None,
+    alpha: AlphaConfig | None = None,
+    keep_global: bool = False,
 ) -> Path:
     """Export an encoder.
 
@@ -71,22 +86,27 @@ def export(
         text_from: CLIP weights with the text tower; default: those that training started from.
         image_only: Leave the text tower out.
         dtype: Stored precision of floating-point tensors.
-        alpha: Weight of the trained parameters in the ensemble; default: the checkpoint's.
+        alpha: Weight of the trained parameters in the ensemble, see ``EnsembleAlpha``; default: the checkpoint's.
+        keep_global: Keep the initial blocks for global embeddings.
 
     Returns:
-        The file of weights.
+        The file of weights, the first of the two with ``keep_global``.
 
     Raises:
         FileNotFoundError: If the checkpoint, or the weights with the text tower, do not exist.
-        ValueError: If the checkpoint does not come from a pretraining run, or the parts do not fit.
+        ValueError: If the checkpoint does not come from a pretraining run, if the parts do not fit, or if, with
+            ``keep_global``, it does not hold the initial weights or differs from them outside of transformer blocks.
     """
     import torch
 
     from densevlm_mm.models.clip import export_open_clip, read_state_dict, resolve_architecture
+    from densevlm_mm.models.clip.encoder_parts import VALUE_GATE, describe_path, read_encoder_parts, select_parts
+    from densevlm_mm.models.clip.ensemble_alpha import EnsembleAlpha
+    from densevlm_mm.models.clip.kept_global import keep_global as branch
     from densevlm_mm.models.clip.model_source import read_description
 
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ValueError(f"--alpha must be in [0, 1], got {alpha}")
+    if alpha is not None:
+        alpha = EnsembleAlpha.parse(alpha, "--alpha").config
     description = read_description(Path(checkpoint))
     if not description:
         raise ValueError(
@@ -94,11 +114,24 @@ def export(
             "config"
         )
     architecture = resolve_architecture(description)
-    state_dict = {k: v for k, v in read_state_dict(checkpoint, alpha=alpha).items() if k.startswith("visual.")}
+    stored = read_state_dict(checkpoint, alpha=alpha)
+    if keep_global:
+        if ensemble_alpha(checkpoint) is None:
+            raise ValueError(
+                f"{checkpoint} does not hold the initial weights, which --keep-global keeps: it was trained without "
+                "WeightEnsembleHook"
+            )
+        stored = branch(read_state_dict(checkpoint, alpha=0.0), stored, checkpoint)
+    weights = {key: value for key, value in stored.items() if key.startswith("visual.")}
     if not image_only:
-        state_dict = _with_text_tower(state_dict, architecture, checkpoint, text_from)
-    state_dict = {k: v.to(getattr(torch, dtype)) if v.is_floating_point() else v for k, v in state_dict.items()}
-    return export_open_clip(out, state_dict, architecture)
+        weights = _with_text_tower(weights, architecture, checkpoint, text_from)
+    weights |= select_parts(stored)
+    weights = {
+        key: value.to(getattr(torch, dtype)) if value.is_floating_point() and not key.startswith(VALUE_GATE) else value
+        for key, value in weights.items()
+    }
+    dense_path = read_encoder_parts(Path(checkpoint)).dense_path or "residual"
+    return export_open_clip(out, weights, architecture, **describe_path(dense_path))
 
 
 def _with_text_tower(
@@ -128,12 +161,13 @@ def _origin(checkpoint: str) -> str:
     return content["encoder"].get("checkpoint", "") if isinstance(content, dict) and "encoder" in content else ""
 
 
-def ensemble_alpha(checkpoint: str) -> float | None:
+def ensemble_alpha(checkpoint: str) -> EnsembleAlpha | None:
     """The alpha that a checkpoint carries."""
     from densevlm_mm.checkpoint_files import read_checkpoint
+    from densevlm_mm.models.clip.ensemble_alpha import EnsembleAlpha
 
     ensemble = read_checkpoint(checkpoint, verify=False).content.get("weight_ensemble")
-    return None if ensemble is None else float(ensemble["alpha"])
+    return None if ensemble is None else EnsembleAlpha.parse(ensemble["alpha"])
 
 
 def main() -> None:
@@ -143,20 +177,29 @@ def main() -> None:
     from densevlm_mm.apis import exit_on_user_error
     from densevlm_mm.apis.model_card import model_card, push_to_hub, read_results, training_facts, write_card
     from densevlm_mm.models.clip import resolve_architecture
+    from densevlm_mm.models.clip.encoder_parts import companion_file
+    from densevlm_mm.models.clip.ensemble_alpha import EnsembleAlpha
     from densevlm_mm.models.clip.model_source import read_description
 
     with exit_on_user_error("tools/export_encoder.py"):
         results = read_results(args.results) if args.results else None
-        file = export(args.checkpoint, args.out, args.text_from, args.image_only, args.dtype, args.alpha)
+        file = export(
+            args.checkpoint, args.out, args.text_from, args.image_only, args.dtype, args.alpha, args.keep_global
+        )
         preprocessing = resolve_architecture(read_description(file)).preprocess_cfg
     print(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    if args.keep_global:
+        blocks = companion_file(file)
+        print(f"  and {blocks} ({blocks.stat().st_size / 1e6:.1f} MB), the trained blocks, which belongs beside it")
     print(f"  preprocessing  {', '.join(f'{key} {value}' for key, value in preprocessing.items())}")
     if Path(args.out).suffix:
         return
     facts = {"architecture": resolve_architecture(read_description(file)).name, **training_facts(args.checkpoint)}
-    alpha = ensemble_alpha(args.checkpoint) if args.alpha is None else args.alpha
+    alpha = ensemble_alpha(args.checkpoint) if args.alpha is None else EnsembleAlpha.parse(args.alpha)
     if alpha is not None:
-        facts["alpha"] = f"{alpha:g} (weights: alpha * trained + (1 - alpha) * initial)"
+        facts["alpha"] = f"{alpha} (weights: alpha * trained + (1 - alpha) * initial)"
+    if args.keep_global:
+        facts["global embedding"] = f"that of the initial weights; dense features: {companion_file(file).name}"
     card = model_card(args.push_to_hub or file.parent.name, facts, results, args.license)
     print("  card           README.md" + ("" if write_card(args.out, card) else " was there and stays as it is"))
     if args.push_to_hub:

@@ -55,6 +55,7 @@ class DenseGraph(nn.Module):
         classes = None if self.classes is None else list(self.classes.classes)
         return {
             "model_name": self.encoder.model_name,
+            "dense_path": self.encoder.dense_path,
             "input": "images: float32 (batch, 3, height, width), RGB, 0 to 1",
             "output": {
                 "dense": "dense: float32 (batch, D, height // stride, width // stride), unit norm at every position",

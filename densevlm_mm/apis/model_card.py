@@ -12,6 +12,7 @@ from densevlm_mm.checkpoint_files import read_checkpoint
 from densevlm_mm.files import write_text
 from densevlm_mm.models.clip import CheckpointName
 from densevlm_mm.models.clip.architecture import HUB_CONFIG
+from densevlm_mm.models.clip.encoder_parts import companion_file, read_path
 
 CARD = "README.md"
 # Counts, and the steps of the offset control, are no results.
@@ -36,6 +37,7 @@ def training_facts(checkpoint: str | Path) -> dict[str, str]:
     classes = model.get("class_embeddings") or {}
     facts = {
         "initial weights": (content.get("encoder") or {}).get("checkpoint"),
+        "dense path": _dense_path(content.get("encoder") or {}),
         "loss": _type(model.get("loss")),
         "teacher": " of ".join(filter(None, (_type(teacher_hook), _weights(teacher_hook.get("teacher"))))),
         "categories": classes.get("vocabulary") or _name(classes.get("file")),
@@ -79,6 +81,12 @@ def _literal(node: ast.expr) -> Any:
         return ast.literal_eval(node)
     except (ValueError, TypeError):
         return None
+
+
+def _dense_path(encoder: Mapping[str, Any]) -> str:
+    """The dense path, unless it is the usual one."""
+    path = read_path(encoder)
+    return _words(path) if isinstance(path, Mapping) else ""
 
 
 def _innermost(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -192,7 +200,7 @@ def push_to_hub(weights: str | Path, repository: str, private: bool = False) -> 
     """Upload a folder in hub layout: weights, ``open_clip_config.json`` and card.
 
     Args:
-        weights: The file of weights in the folder.
+        weights: The file of weights in the folder; a second one that belongs to it is uploaded too.
         repository: ``<owner>/<repository>`` on huggingface.co; made if it does not exist.
         private: Make it for its owner alone.
 
@@ -203,13 +211,14 @@ def push_to_hub(weights: str | Path, repository: str, private: bool = False) -> 
         OSError: If the hub cannot be reached or refuses, e.g. because nobody is logged in.
     """
     weights = Path(weights)
+    files = [file.name for file in (weights, companion_file(weights)) if file == weights or file.is_file()]
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(
             repo_id=repository,
             folder_path=weights.parent,
-            allow_patterns=[weights.name, HUB_CONFIG, CARD],
+            allow_patterns=[*files, HUB_CONFIG, CARD],
             commit_message="Weights exported by densevlm_mm",
         )
     except Exception as error:  # which HTTP client it is, and so what it raises, changes with the hub's version

@@ -17,7 +17,7 @@ from densevlm_mm.files import atomic_write
 SEAL = "sha256"
 
 
-def save_sealed(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def save_sealed(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """Write a safetensors file, whole or not at all, with the digest of its content in the metadata.
 
     Args:
@@ -25,14 +25,19 @@ def save_sealed(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mappi
         tensors: Names to tensors, on any device; may share memory.
         metadata: Further entries.
 
+    Returns:
+        The digest.
+
     Raises:
         ValueError: If ``metadata`` has an entry 'sha256'.
     """
     if SEAL in metadata:
         raise ValueError(f"metadata may have no entry {SEAL!r}: it is computed")
     stored = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    digest = content_digest(stored, metadata)
     with atomic_write(path) as partial:
-        save_file(stored, partial, metadata={**metadata, SEAL: content_digest(stored, metadata)})
+        save_file(stored, partial, metadata={**metadata, SEAL: digest})
+    return digest
 
 
 def check_seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

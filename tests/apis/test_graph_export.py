@@ -60,6 +60,20 @@ def test_every_family_is_traced_for_any_grid_and_is_as_before_afterwards(stock_m
     assert torch.equal(encoder.dense(given), before)
 
 
+def test_the_value_path_is_what_is_exported(stock_model, tmp_path) -> None:
+    path = dict(type="values", layers=2, gate=True)
+    encoder = DenseImageEncoder(clip_model=stock_model("eva02"), dense_path=path)
+    torch.nn.init.normal_(encoder.value_gate.weight)
+    graph = DenseGraph(encoder)
+    assert graph.facts["dense_path"] == path
+    save_graph(graph, tmp_path / "encoder.onnx")
+    assert check_onnx(graph, tmp_path / "encoder.onnx", SIZES) < 1e-4
+    pixels = torch.rand(1, 3, 40, 56)
+    torch.testing.assert_close(export_program(graph).module()(pixels), graph(pixels), atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="differs from the encoder by"):
+        check_onnx(DenseGraph(encoder_of(stock_model("eva02"))), tmp_path / "encoder.onnx", SIZES)
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
 def test_names_are_baked_in(stock_model, tmp_path, suffix) -> None:
     encoder = encoder_of(stock_model("vit"))

@@ -18,6 +18,7 @@ from torch import nn
 from torchvision.transforms import Compose
 
 from densevlm_mm.models.backbones import DenseVLMBackbone
+from densevlm_mm.models.clip import build_clip
 from densevlm_mm.models.clip.architecture import preprocess_tuples
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.structures import RegionDataSample
@@ -70,8 +71,8 @@ def published(
     return publish
 
 
-def train(encoder: dict[str, Any]) -> Path:
-    """Two steps of CLIPSelf on noise, by the real runner, pretrainer and hooks."""
+def train(encoder: dict[str, Any], **student: Any) -> Path:
+    """Two steps of CLIPSelf on noise, by the real runner, pretrainer and hooks; ``student`` has its own settings."""
     torch.manual_seed(0)
     boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.25, 0.0, 1.0, 1.0]])
     dataset = [
@@ -85,7 +86,7 @@ def train(encoder: dict[str, Any]) -> Path:
     runner = Runner(
         model=dict(
             type="RegionPretrainer",
-            encoder=dict(encoder, trainable="blocks"),
+            encoder={**encoder, "trainable": "blocks", **student},
             loss=dict(type="FeatureDistillationLoss"),
         ),
         work_dir="work",
@@ -218,6 +219,139 @@ def test_other_checkpoints_are_refused(export, tmp_path) -> None:
         export(str(tmp_path / "none.pth"), str(tmp_path / "out.safetensors"))
 
 
+VALUES = dict(type="values", layers=2, gate=True)
+
+
+@pytest.mark.parametrize("family", ["vit", "eva02"])
+def test_the_value_path_and_its_gate_travel_with_the_weights(published, export, images, family) -> None:
+    source = published(family)
+    checkpoint = train(source, dense_path=VALUES)
+    trained = DenseImageEncoder(checkpoint=str(checkpoint))
+    assert trained.dense_path == VALUES
+    stored = torch.load(checkpoint)
+    raw = stored["state_dict"]["encoder.value_gate.weight"]
+    assert raw.any()
+    torch.testing.assert_close(trained.value_gate.weight, 0.75 * raw)  # it began with 0
+    dense = trained.dense(images(64, 64))
+    assert not torch.equal(dense, DenseImageEncoder(**source, dense_path=VALUES).dense(images(64, 64)))
+
+    file = export(str(checkpoint), "out/encoder.safetensors")
+    half = export(str(checkpoint), "half.safetensors", image_only=True, dtype="bfloat16")
+    again = DenseImageEncoder(checkpoint=str(file))
+    assert torch.equal(again.dense(images(64, 64)), dense)
+    assert torch.equal(DenseImageEncoder(checkpoint=str(half)).value_gate.weight, trained.value_gate.weight)
+    assert torch.equal(DenseImageEncoder(clip_model=build_clip(None, file)).dense(images(64, 64)), dense)
+    native = images(32, 32)
+    with torch.no_grad():
+        plain = open_clip.create_model(trained.model_name, pretrained=str(file)).eval()
+        torch.testing.assert_close(plain.encode_image(native), again(native), atol=1e-4, rtol=1e-4)
+    for weights in (checkpoint, file):
+        assert DenseImageEncoder(checkpoint=str(weights), dense_path=VALUES).dense_path == VALUES
+        for other in ("residual", dict(type="values", layers=1, gate=True), dict(VALUES, gate=False)):
+            with pytest.raises(
+                ValueError, match=r"was trained with dense_path=\{.*\}, got dense_path=.*: leave it out"
+            ):
+                DenseImageEncoder(checkpoint=str(weights), dense_path=other)
+        with pytest.raises(ValueError, match="use one of the two"):
+            DenseImageEncoder(checkpoint=str(weights), dense_residual="cls")
+
+
+def test_the_usual_path_is_recorded_too(published, export) -> None:
+    checkpoint = train(published("eva02"))
+    file = export(str(checkpoint), "out.safetensors", image_only=True)
+    for weights in (checkpoint, file):
+        assert DenseImageEncoder(checkpoint=str(weights)).dense_path == "residual"
+        with pytest.raises(ValueError, match="was trained with dense_path=residual, got dense_path="):
+            DenseImageEncoder(checkpoint=str(weights), dense_path=VALUES)
+
+
+@pytest.mark.parametrize(
+    ("family", "student"),
+    [("vit", dict()), ("siglip", dict()), ("eva02", dict()), ("eva02", dict(dense_path=VALUES))],
+)
+def test_both_ends_of_a_training_in_one_encoder(published, export, images, family, student) -> None:
+    source = published(family)
+    checkpoint = train(source, unlocked_groups=1, **student)
+    file = export(str(checkpoint), "out/encoder.safetensors", keep_global=True)
+    assert sorted(path.name for path in Path("out").iterdir()) == ["encoder.dense.safetensors", "encoder.safetensors"]
+    initial, trained = DenseImageEncoder(**source), DenseImageEncoder(checkpoint=str(checkpoint))
+    both = DenseImageEncoder(checkpoint=str(file))
+    assert len(both.dense_blocks) == 1
+    for x in (images(32, 32), images(64, 40)):
+        assert torch.equal(both(x), initial(x))
+        assert torch.equal(both.dense(x), trained.dense(x))
+        assert not torch.equal(trained(x), initial(x))
+        features = both.features(x, (0, -1))
+        assert all(torch.equal(a, b) for a, b in zip(features, trained.features(x, (0, -1)), strict=True))
+    plain = open_clip.create_model(both.model_name, pretrained=str(file)).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(plain.encode_image(images(32, 32)), initial(images(32, 32)), atol=1e-5, rtol=1e-5)
+
+    folder = export(str(checkpoint), "hub", keep_global=True).parent
+    assert torch.equal(DenseImageEncoder(checkpoint=str(folder)).dense(images(32, 32)), both.dense(images(32, 32)))
+    export(str(checkpoint), "hub")
+    assert not list(folder.glob("*.dense.*"))  # it belonged to the file that was replaced
+
+
+def test_blocks_that_both_share_run_once(published, export, images) -> None:
+    file = export(str(train(published("eva02"), unlocked_groups=1)), "out.safetensors", keep_global=True)
+    encoder = DenseImageEncoder(checkpoint=str(file))
+    calls = []
+    for index, block in enumerate([*encoder.blocks, *encoder.dense_blocks]):
+        block.mlp.register_forward_pre_hook(lambda *_, index=index: calls.append(index))
+    dense, embedding = encoder.dense_and_global(images(64, 40))
+    assert calls == [0, 2, 1]
+    assert torch.equal(dense, encoder.dense(images(64, 40)))
+    assert torch.equal(embedding, encoder(images(64, 40)))
+
+
+def test_each_of_the_two_files_says_that_the_other_is_missing(published, export) -> None:
+    checkpoint = train(published("eva02"))
+    file = export(str(checkpoint), "out/encoder.safetensors", keep_global=True)
+    with pytest.raises(ValueError, match=r"trained blocks alone .* the same name without '\.dense'"):
+        DenseImageEncoder(checkpoint="out/encoder.dense.safetensors")
+    Path("out/encoder.dense.safetensors").rename("moved.safetensors")
+    with pytest.raises(
+        FileNotFoundError, match=r"holds the initial blocks; the trained ones, .*encoder\.dense\.safetensors'"
+    ):
+        DenseImageEncoder(checkpoint=str(file))
+    export(str(checkpoint), "other.safetensors", keep_global=True, alpha=0.5)
+    Path("other.dense.safetensors").rename("out/encoder.dense.safetensors")
+    with pytest.raises(
+        ValueError, match=r"does not belong to 'out/encoder\.safetensors': take the two files of one export"
+    ):
+        DenseImageEncoder(checkpoint=str(file))
+
+
+def test_an_encoder_of_two_ends_does_not_train(published, export) -> None:
+    file = export(str(train(published("eva02"))), "out.safetensors", keep_global=True)
+    with pytest.raises(
+        ValueError, match=r"exported with --keep-global and holds 2 transformer blocks .*'blocks' must be"
+    ):
+        DenseImageEncoder(checkpoint=str(file), trainable="blocks")
+
+
+@pytest.mark.parametrize(
+    ("family", "student", "message"),
+    [
+        ("resnet", dict(), "branches at a transformer's blocks"),
+        ("eva02", dict(trainable="all"), "outside of them was trained too"),
+    ],
+)
+def test_global_embeddings_that_cannot_be_kept_are_refused(published, export, family, student, message) -> None:
+    checkpoint = train(published(family), **student)
+    with pytest.raises(ValueError, match=message):
+        export(str(checkpoint), "out.safetensors", keep_global=True)
+    with pytest.raises(ValueError, match=r"no weight differs|branches at"):
+        export(str(checkpoint), "out.safetensors", keep_global=True, alpha=0.0)
+    content = torch.load(checkpoint)
+    del content["weight_ensemble"]
+    torch.save(content, "raw.pth")
+    with pytest.raises(ValueError, match="does not hold the initial weights"):
+        export("raw.pth", "out.safetensors", keep_global=True)
+    assert not Path("out.safetensors").exists()
+
+
 @pytest.fixture
 def hub(file_server, tmp_path, monkeypatch) -> FileServer:
     """huggingface.co on this machine: its client asks there, and keeps what it gets in the test's folder."""
@@ -256,6 +390,18 @@ def test_what_was_pushed_to_the_hub_is_read_from_it(published, hub, monkeypatch,
     assert torch.equal(encoder.dense(images(64, 64)), trained.dense(images(64, 64)))
     assert encoder.mean == (0.5, 0.5, 0.5)
     assert any(path.startswith("/me/mine/resolve/") for _, path, _ in hub.requests)
+
+
+def test_both_files_are_pushed_and_read_from_the_hub(published, hub, monkeypatch, images) -> None:
+    checkpoint = train(published("eva02"), unlocked_groups=1)
+    run_tool(monkeypatch, checkpoint, "out/two", "--push-to-hub", "me/two", "--keep-global", "--alpha", "0.5:1")
+    here, there = (DenseImageEncoder(checkpoint=name) for name in ("out/two", "hf-hub:me/two"))
+    assert torch.equal(there.dense(images(64, 64)), here.dense(images(64, 64)))
+    assert torch.equal(there(images(64, 64)), here(images(64, 64)))
+    assert len(there.dense_blocks) == 1
+    card = Path("out/two/README.md").read_text()
+    assert "| alpha | 0.5 in the first block to 1 in the last" in card
+    assert "| global embedding | that of the initial weights" in card
 
 
 def test_only_a_folder_is_pushed(monkeypatch, capsys) -> None:

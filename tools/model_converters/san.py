@@ -69,6 +69,7 @@ def convert(
     if Path(out).suffix != ".pth":
         raise ValueError(f"mmseg's checkpoints are .pth files, got {out!r}")
     visual = load_visual(model, checkpoint)
+    visual.encoder_parts.check_ordinary(checkpoint, "SAN")
     architecture = {"model_name": visual.model_name, "model_cfg": visual.model_cfg}
     clip = build_clip(architecture, text_from or checkpoint)
     state_dict = {key: value for key, value in clip.state_dict().items() if not key.startswith("visual.")}

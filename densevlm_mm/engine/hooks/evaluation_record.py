@@ -28,12 +28,12 @@ _GEOMETRY = ("size", "scale", "scales", "keep_ratio", "max_size", "crop_size")
 class EvaluationRecordHook(Hook):
     """Say at the end of every evaluation what the figures are of, on one line of the log and in the JSON files.
 
-    The record has ``checkpoint``, ``alpha`` of the weight ensemble, ``encoder``, ``data`` (annotation file or folder of
-    images), ``data_sha256`` (of that file; of a folder, of the names and sizes of its images), ``classes`` (vocabulary,
-    templates, normalization, text model), ``canvas`` (how images are resized, padded and cut),
-    ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as there is such a
-    thing. It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in ``<time>.json``
-    of a test's log.
+    The record has ``checkpoint``, ``alpha`` of the weight ensemble, ``encoder``, ``dense_path`` (unless 'residual'),
+    ``data`` (annotation file or folder of images), ``data_sha256`` (of that file; of a folder, of the names and sizes
+    of its images), ``classes`` (vocabulary, templates, normalization, text model), ``canvas`` (how images are resized,
+    padded and cut), ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as
+    there is such a thing. It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in
+    ``<time>.json`` of a test's log.
 
     Args:
         out_file: JSON to write ``metrics`` and ``evaluation`` of a test to, for metrics without a per-class table.
@@ -93,6 +93,7 @@ def evaluation_record(runner: Runner, dataset: Any) -> dict[str, Any]:
         checkpoint=_checkpoint(runner, model),
         alpha=_alpha(runner),
         encoder=_encoder_name(model),
+        dense_path=_dense_path(model),
         data=_data(innermost_dataset(dataset)),
         data_sha256=_data_sha256(innermost_dataset(dataset)),
         classes=_classes(runner, model),
@@ -161,11 +162,10 @@ def _data_sha256(dataset: Any) -> str | None:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _alpha(runner: Runner) -> float | None:
+def _alpha(runner: Runner) -> float | dict[str, float] | None:
     hook = next((hook for hook in runner.hooks if isinstance(hook, WeightEnsembleHook)), None)
-    if hook is None or hook.initial is None:
-        return None
-    return getattr(hook, "applied_alpha", hook.alpha)
+    alpha = None if hook is None else hook.applied_alpha
+    return None if alpha is None else alpha.config
 
 
 def _encoder(model: nn.Module) -> DenseImageEncoder | None:
@@ -175,6 +175,11 @@ def _encoder(model: nn.Module) -> DenseImageEncoder | None:
 def _encoder_name(model: nn.Module) -> str | None:
     encoder = _encoder(model)
     return None if encoder is None else str(encoder.model_name)
+
+
+def _dense_path(model: nn.Module) -> dict[str, Any] | None:
+    encoder = _encoder(model)
+    return None if encoder is None or isinstance(encoder.dense_path, str) else encoder.dense_path
 
 
 def _canvas(steps: list[Any], model: nn.Module) -> str | None:

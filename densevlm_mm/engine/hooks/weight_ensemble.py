@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from densevlm_mm.engine.unwrap import unwrap_model
+from densevlm_mm.models.clip.ensemble_alpha import AlphaConfig, EnsembleAlpha
 from densevlm_mm.registry import HOOKS
 
 
@@ -16,7 +17,7 @@ from densevlm_mm.registry import HOOKS
 class WeightEnsembleHook(Hook):
     """Evaluate ``alpha * trained + (1 - alpha) * initial`` weights; train, save and resume the raw ones.
 
-    The published training script evaluates so, with 0.9; the paper does not mention it.
+    The published training script evaluates so, with 0.9; the paper does not mention it. An alpha by depth is ours.
 
     Checkpoints keep the raw weights in ``state_dict`` and alpha with the initial weights in ``weight_ensemble``; so a
     checkpoint alone is enough to resume exactly, to evaluate and to export. Whatever reads one uses the alpha in it:
@@ -24,7 +25,10 @@ class WeightEnsembleHook(Hook):
 
     Args:
         alpha: Weight of the trained parameters, in [0, 1]; the published script has 0.9, 1 switches the ensemble off.
-        test_alpha: Evaluate with this one instead, whatever a checkpoint says. It is stored in no checkpoint.
+            ``dict(first=..., last=...)`` lets it grow or fall from the first block to the last, see
+            :class:`EnsembleAlpha`.
+        test_alpha: Evaluate with this one instead, whatever a checkpoint says; ``0.5:0.9`` on a command line is first
+            and last. It is stored in no checkpoint.
 
     Attributes:
         initial: Names to the weights that training started from; None if they are unknown.
@@ -33,24 +37,21 @@ class WeightEnsembleHook(Hook):
         ValueError: If alpha is outside [0, 1].
     """
 
-    def __init__(self, alpha: float = 0.9, test_alpha: float | None = None) -> None:
-        for name, value in (("alpha", alpha), ("test_alpha", test_alpha)):
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}; the published script uses 0.9.")
-        self.alpha = alpha
-        self.test_alpha = test_alpha
+    def __init__(self, alpha: AlphaConfig = 0.9, test_alpha: AlphaConfig | None = None) -> None:
+        self.alpha = EnsembleAlpha.parse(alpha)
+        self.test_alpha = None if test_alpha is None else EnsembleAlpha.parse(test_alpha, "test_alpha")
         self.initial: dict[str, Tensor] | None = None
-        self._stored_alpha: float | None = None
+        self._stored_alpha: EnsembleAlpha | None = None
         self._raw: dict[str, Tensor] = {}
         self._logged = ""
 
     @property
-    def trained_alpha(self) -> float:
+    def trained_alpha(self) -> EnsembleAlpha:
         """The alpha of the weights at hand: that of the checkpoint that they come from, else the config's."""
         return self.alpha if self._stored_alpha is None else self._stored_alpha
 
     @property
-    def applied_alpha(self) -> float | None:
+    def applied_alpha(self) -> EnsembleAlpha | None:
         """The alpha that evaluation uses; None if the initial weights are unknown, so that there is no ensemble."""
         if self.initial is None:
             return None
@@ -60,7 +61,7 @@ class WeightEnsembleHook(Hook):
         """Take alpha and the initial weights from the checkpoint.
 
         Raises:
-            ValueError: If its ensemble is incomplete.
+            ValueError: If its ensemble is incomplete, or its alpha is none.
         """
         ensemble = checkpoint.get("weight_ensemble")
         if ensemble is None:
@@ -68,7 +69,8 @@ class WeightEnsembleHook(Hook):
             return
         if ensemble.get("initial_state_dict") is None or ensemble.get("alpha") is None:
             raise ValueError("the checkpoint's 'weight_ensemble' lacks 'alpha' or 'initial_state_dict'")
-        self.initial, self._stored_alpha = ensemble["initial_state_dict"], float(ensemble["alpha"])
+        self.initial = ensemble["initial_state_dict"]
+        self._stored_alpha = EnsembleAlpha.parse(ensemble["alpha"], "the checkpoint's alpha")
 
     def before_train(self, runner: Runner) -> None:
         """Remember where training starts, unless a resumed checkpoint has said so."""
@@ -80,7 +82,7 @@ class WeightEnsembleHook(Hook):
         """Store alpha and the initial weights beside the raw ones, also from within a validation that was stopped."""
         if self._raw:
             checkpoint["state_dict"].update({name: value.cpu() for name, value in self._raw.items()})
-        checkpoint["weight_ensemble"] = dict(alpha=self.trained_alpha, initial_state_dict=self.initial)
+        checkpoint["weight_ensemble"] = dict(alpha=self.trained_alpha.config, initial_state_dict=self.initial)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Put the ensemble into the model."""
@@ -105,21 +107,22 @@ class WeightEnsembleHook(Hook):
             return
         self._raw = _weights(runner.model)
         # lerp is exact where nothing changed and for alpha 0 and 1.
-        ensemble = {name: torch.lerp(initial[name].to(raw), raw, alpha) for name, raw in self._raw.items()}
+        alphas = alpha.by_name(self._raw)
+        ensemble = {name: torch.lerp(initial[name].to(raw), raw, alphas[name]) for name, raw in self._raw.items()}
         unwrap_model(runner.model).load_state_dict(ensemble, strict=False)
 
-    def _log(self, alpha: float | None, source: str) -> None:
+    def _log(self, alpha: EnsembleAlpha | None, source: str) -> None:
         """Say once what is evaluated: validation comes every epoch."""
         if alpha is None:
             message = (
                 f"weight ensemble: none, {source} does not hold the initial weights: evaluating weights as they are"
             )
         else:
-            message = f"weight ensemble: evaluating {alpha:g} * trained + {1 - alpha:g} * initial weights of {source}"
+            message = f"weight ensemble: evaluating {alpha.formula} of {source}"
             if alpha != self.trained_alpha:
-                message += f" (asked for by test_alpha; its own alpha is {self.trained_alpha:g})"
+                message += f" (asked for by test_alpha; its own alpha is {self.trained_alpha})"
             elif alpha != self.alpha:
-                message += f" (its own alpha; the config's, {self.alpha:g}, is for trainings that start anew)"
+                message += f" (its own alpha; the config's, {self.alpha}, is for trainings that start anew)"
         if message != self._logged:
             print_log(message, "current")
         self._logged = message

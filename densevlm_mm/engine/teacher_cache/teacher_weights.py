@@ -42,4 +42,6 @@ def facts_of_module(teacher: nn.Module, cfg: Mapping[str, Any]) -> dict[str, Any
         flat = tensor.detach().cpu().contiguous().flatten()
         digest.update(memoryview(flat.view(torch.uint8).numpy()))
     arguments = {key: value for key, value in cfg.items() if key not in (*_IRRELEVANT, "type")}
+    if isinstance(teacher, DenseImageEncoder) and teacher.dense_path != "residual":  # its checkpoint may have said so
+        arguments["dense_path"] = teacher.dense_path
     return dict(type=type(teacher).__name__, weights=digest.hexdigest(), **arguments)

@@ -13,6 +13,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from densevlm_mm.checkpoint_files import find_state_dict
+from densevlm_mm.models.clip.encoder_parts import DENSE_BLOCKS
+from densevlm_mm.models.clip.ensemble_alpha import AlphaConfig, EnsembleAlpha
 
 _PREFIXES = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
 # Constants that older releases stored, and the three integers of OpenAI's archives: the architecture tells them.
@@ -32,14 +34,17 @@ _EVA_NAMES = (
 _TEXT_PREFIXES = ("text_projection", "positional_embedding", "token_embedding", "transformer.", "ln_final")
 
 
-def to_open_clip_layout(content: Any, source: str, alpha: float | None = None) -> dict[str, Tensor]:
+def to_open_clip_layout(
+    content: Any, source: str, alpha: AlphaConfig | EnsembleAlpha | None = None
+) -> dict[str, Tensor]:
     """Extract a state dict in open_clip's layout from whatever a checkpoint file holds.
 
     Args:
         content: The file's content: a state dict, or a training checkpoint around one (CLIPSelf, DenseVLM, open_clip,
             our own runner checkpoints, whose ``weight_ensemble`` is applied).
         source: The file, for messages.
-        alpha: Weight of the trained parameters in the ensemble; None takes the checkpoint's own.
+        alpha: Weight of the trained parameters in the ensemble, see :class:`EnsembleAlpha`; None takes the checkpoint's
+            own.
 
     Raises:
         ValueError: If no state dict, or no image tower, is found, or the ensemble does not fit.
@@ -76,6 +81,11 @@ def _unwrap(content: Any, source: str) -> dict[str, Tensor]:
 
 
 def _likely_content(state_dict: Mapping[str, Tensor]) -> str:
+    if any(key.startswith(DENSE_BLOCKS) for key in state_dict):
+        return (
+            " It holds the trained blocks alone of an encoder that was exported with --keep-global: give the file that "
+            "it lies beside, the same name without '.dense'"
+        )
     if any(key.startswith("vision_model.") for key in state_dict):
         return " It is in the layout of Hugging Face's transformers: give the release for open_clip"
     if any(key.startswith(("text.", *_TEXT_PREFIXES)) for key in state_dict):
@@ -91,24 +101,25 @@ def _runner_prefix(state_dict: dict[str, Tensor]) -> str:
 
 
 def _apply_weight_ensemble(
-    state_dict: dict[str, Tensor], ensemble: Any, source: str, alpha: float | None
+    state_dict: dict[str, Tensor], ensemble: Any, source: str, alpha: AlphaConfig | EnsembleAlpha | None
 ) -> dict[str, Tensor]:
     """Return ``alpha * w + (1 - alpha) * w_init`` where initial weights are given."""
     if ensemble is None:
         return state_dict
     if not isinstance(ensemble, Mapping) or not {"alpha", "initial_state_dict"} <= ensemble.keys():
         raise ValueError(f"{source}: 'weight_ensemble' lacks 'alpha' or 'initial_state_dict'")
-    own = float(ensemble["alpha"])
-    asked_for = "" if alpha in (None, own) else f" (asked for, the checkpoint says {own:g})"
-    alpha = own if alpha is None else alpha
-    print_log(f"{source}: weight ensemble, {alpha:g} * trained + {1 - alpha:g} * initial weights{asked_for}", "current")
+    own = EnsembleAlpha.parse(ensemble["alpha"], f"{source}: its alpha")
+    used = own if alpha is None else EnsembleAlpha.parse(alpha)
+    asked_for = "" if used == own else f" (asked for, the checkpoint says {own})"
+    print_log(f"{source}: weight ensemble, {used.formula}{asked_for}", "current")
+    alphas = used.by_name(state_dict)
     blended = dict(state_dict)
     for key, start in ensemble["initial_state_dict"].items():
         key = key.removeprefix("module.")
         if key not in state_dict or state_dict[key].shape != start.shape:
             raise ValueError(f"{source}: 'weight_ensemble' holds {key!r}, which does not fit the weights beside it")
         if start.is_floating_point():
-            mixed = torch.lerp(start.float(), state_dict[key].float(), alpha)
+            mixed = torch.lerp(start.float(), state_dict[key].float(), alphas[key])
             blended[key] = mixed.to(state_dict[key].dtype)
     return blended
 

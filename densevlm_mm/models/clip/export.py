@@ -13,6 +13,14 @@ from torch import Tensor
 from densevlm_mm.checkpoint_files import check_finite, save_sealed
 from densevlm_mm.files import write_text
 from densevlm_mm.models.clip.architecture import HUB_CONFIG, ClipArchitecture
+from densevlm_mm.models.clip.encoder_parts import (
+    DENSE_BLOCKS,
+    PARTS,
+    companion_file,
+    describe_companion,
+    encode_gate,
+    without_parts,
+)
 from densevlm_mm.models.clip.model_source import HUB_WEIGHTS
 
 _LOCAL_PATH = re.compile(r"(local-dir:)?([/~\\]|[A-Za-z]:[/\\]).*")
@@ -34,7 +42,9 @@ def export_open_clip(
 
     Args:
         path: File to write, ending in .safetensors, or folder, without an ending.
-        state_dict: ``visual.*`` keys, and text tower and ``logit_scale`` if the whole model is exported.
+        state_dict: ``visual.*`` keys, text tower and ``logit_scale`` if the whole model is exported, and what the
+            encoder has beside its tower: ``value_gate.*`` goes into the metadata, in float32, and ``dense_blocks.*``
+            into a second file beside the first, whose name ends in ``.dense.safetensors``.
         architecture: What the weights belong to.
         facts: Further entries of the metadata.
 
@@ -54,11 +64,19 @@ def export_open_clip(
     check_finite(state_dict, f"export {str(path)!r}")
     architecture = replace(architecture, cfg=_without_local_paths(architecture.cfg))
     # In open_clip every model has a logit scale; it alone does not make a text tower.
-    has_text = any(not key.startswith(("visual.", "logit_")) for key in state_dict)
+    has_text = any(not key.startswith(("visual.", "logit_", *PARTS)) for key in state_dict)
     metadata = {"format": "open_clip", "part": "all" if has_text else "image", **describe(architecture), **facts}
+    metadata |= encode_gate(state_dict)
     is_folder = not path.suffix
     file = path / HUB_WEIGHTS[0] if is_folder else path
-    save_sealed(file, state_dict, metadata)
+    blocks = {key: value for key, value in state_dict.items() if key.startswith(DENSE_BLOCKS)}
+    companion = companion_file(file)
+    if blocks:
+        digest = save_sealed(companion, blocks, {"part": "dense_blocks", **describe(architecture)})
+        metadata |= describe_companion(companion, digest)
+    save_sealed(file, without_parts(state_dict), metadata)
+    if not blocks:
+        companion.unlink(missing_ok=True)  # of the file that was replaced
     if is_folder:
         description = {"model_cfg": architecture.cfg, "preprocess_cfg": architecture.preprocess_cfg}
         write_text(path / HUB_CONFIG, json.dumps(description, indent=2))

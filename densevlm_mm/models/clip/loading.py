@@ -4,6 +4,8 @@ Formats (nothing in them is run): open_clip ``.pt`` / ``.safetensors``, OpenAI's
 files, CLIPSelf and DenseVLM training checkpoints, this package's runner checkpoints and exported encoders.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,21 @@ from densevlm_mm.checkpoint_files import check_finite, checkpoint_format, read_c
 from densevlm_mm.checkpoint_files.contents import check_weights
 from densevlm_mm.models.clip.architecture import ModelName
 from densevlm_mm.models.clip.checkpoint_layouts import to_open_clip_layout, with_text_layout
-from densevlm_mm.models.clip.model_source import ClipSource, resolve_model, tag_config
+from densevlm_mm.models.clip.encoder_parts import (
+    EncoderParts,
+    read_encoder_parts,
+    select_part,
+    select_parts,
+    without_parts,
+)
+from densevlm_mm.models.clip.ensemble_alpha import AlphaConfig, EnsembleAlpha
+from densevlm_mm.models.clip.model_source import ClipSource, download_beside, resolve_model, tag_config
 from densevlm_mm.models.clip.state_dict_mismatch import StateDictMismatch
 
 
-def read_state_dict(path: str | Path, *, alpha: float | None = None, trust: bool = False) -> dict[str, Tensor]:
+def read_state_dict(
+    path: str | Path, *, alpha: AlphaConfig | EnsembleAlpha | None = None, trust: bool = False
+) -> dict[str, Tensor]:
     """Read a checkpoint of any published format as a state dict in open_clip's layout.
 
     Of a runner checkpoint with an entry ``weight_ensemble`` (``alpha`` and ``initial_state_dict``) the ensembled
@@ -28,11 +40,13 @@ def read_state_dict(path: str | Path, *, alpha: float | None = None, trust: bool
 
     Args:
         path: The file.
-        alpha: Weight of the trained parameters in the ensemble; None takes the checkpoint's own.
+        alpha: Weight of the trained parameters in the ensemble, see :class:`EnsembleAlpha`; None takes the checkpoint's
+            own.
         trust: Unpickle arbitrary objects too; this can run code from the file.
 
     Returns:
-        ``visual.*`` keys and, if the file has them, text tower and ``logit_scale``, on CPU, in the stored precision.
+        ``visual.*`` keys and, if the file has them, text tower and ``logit_scale``, on CPU, in the stored precision. Of
+        a runner checkpoint also the other parameters of its encoder, such as ``value_gate.*``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -42,7 +56,7 @@ def read_state_dict(path: str | Path, *, alpha: float | None = None, trust: bool
     source = f"checkpoint {str(path)!r}"
     state_dict = to_open_clip_layout(read_checkpoint(path, trust=trust).content, source, alpha)
     check_finite(state_dict, source)
-    check_weights(state_dict, source)
+    check_weights(without_parts(state_dict), source)  # a gate begins with zeros
     return state_dict
 
 
@@ -59,7 +73,8 @@ def build_clip(model_name: ModelName | None, checkpoint: str | Path | None, *, t
         trust: See :func:`read_state_dict`.
 
     Returns:
-        The model, with attributes ``model_name`` and ``model_cfg``; its ``visual`` has open_clip's ``preprocess_cfg``.
+        The model, with attributes ``model_name`` and ``model_cfg``; its ``visual`` has open_clip's ``preprocess_cfg``,
+        and ``encoder_parts``, what the file says of an encoder beside.
 
     Raises:
         FileNotFoundError: If the checkpoint file does not exist.
@@ -77,8 +92,8 @@ def load_visual(model_name: ModelName | None, checkpoint: str | Path | None, *, 
         trust: See :func:`read_state_dict`.
 
     Returns:
-        The image tower, with attributes ``model_name``, ``model_cfg`` and open_clip's ``preprocess_cfg``, in float32 on
-        CPU, in eval mode.
+        The image tower, with attributes ``model_name``, ``model_cfg``, open_clip's ``preprocess_cfg`` and
+        ``encoder_parts``, in float32 on CPU, in eval mode.
 
     Raises:
         FileNotFoundError: If the checkpoint file does not exist.
@@ -91,18 +106,27 @@ def _build(model_name: ModelName | None, checkpoint: str | Path | None, trust: b
     source = resolve_model(model_name, checkpoint, trust=trust)
     architecture = source.architecture
     module: Any = architecture.build_visual() if image_only else architecture.build_clip()
+    visual = module if image_only else module.visual
+    visual.encoder_parts = EncoderParts()
     if source.file is None:
         print_log(f"{architecture.name}: random weights, as asked for by checkpoint='random'", "current", level=30)
     else:
-        _check_activation(source, source.file, module if image_only else module.visual, image_only)
+        _check_activation(source, source.file, visual, image_only)
         state_dict = read_state_dict(source.file, trust=trust)
+        visual.encoder_parts = _parts(source, source.file, state_dict, trust)
         if image_only:
-            state_dict = {k.removeprefix("visual."): v for k, v in state_dict.items() if k.startswith("visual.")}
+            state_dict = select_part(state_dict, "visual.")
         else:
-            state_dict = with_text_layout(state_dict, custom_text=hasattr(module, "text"))
+            state_dict = with_text_layout(without_parts(state_dict), custom_text=hasattr(module, "text"))
         load_strictly(module, state_dict, source=f"checkpoint {str(source.checkpoint)!r}", target=architecture.name)
     module.model_name, module.model_cfg = architecture.name, architecture.cfg
     return module
+
+
+def _parts(source: ClipSource, file: Path, state_dict: Mapping[str, Tensor], trust: bool) -> EncoderParts:
+    download = partial(download_beside, source.checkpoint) if source.checkpoint.kind == "hub" else None
+    said = read_encoder_parts(file, trust=trust, download=download)
+    return EncoderParts(said.dense_path, {**said.parameters, **select_parts(state_dict)})
 
 
 def _check_activation(source: ClipSource, file: Path, visual: nn.Module, image_only: bool) -> None:

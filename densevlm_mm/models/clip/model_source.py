@@ -128,6 +128,12 @@ def locate_checkpoint(model_name: ModelName | None, checkpoint: str) -> Path:
         return download(name.value) if name.kind == "url" else Path(download_pretrained_from_hf(name.value))
 
 
+def download_beside(name: CheckpointName, filename: str) -> Path:
+    """Download another file of the repository that weights come from."""
+    with one_line_downloads(f"{filename} of {name}"):
+        return Path(download_pretrained_from_hf(name.value, filename=filename))
+
+
 def tag_config(model_name: ModelName | None, tag: str) -> dict[str, Any]:
     """What open_clip knows of a release: where it is, its preprocessing, whether it needs QuickGELU.
 

@@ -1,5 +1,6 @@
 """The image encoder that everything in this package reads images with."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,8 +11,10 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from torch import Tensor, nn
 
 from densevlm_mm.models.clip.architecture import ModelName, preprocess_tuples, resolve_architecture
+from densevlm_mm.models.clip.encoder_parts import DENSE_BLOCKS, VALUE_GATE, EncoderParts
 from densevlm_mm.models.clip.image_normalization import normalize_images
-from densevlm_mm.models.clip.loading import load_visual
+from densevlm_mm.models.clip.loading import load_strictly, load_visual
+from densevlm_mm.models.encoders.dense_path import DensePath, DensePathConfig
 from densevlm_mm.models.encoders.freezing import freeze, keep_in_eval
 from densevlm_mm.models.encoders.towers import TransformerTower, adapter_for
 from densevlm_mm.models.encoders.towers.base import unit_norm
@@ -45,6 +48,9 @@ class DenseImageEncoder(BaseModule):
         unlocked_groups: With ``trainable='blocks'``, how many of the last blocks train.
         grad_checkpointing: Recompute blocks in the backward pass to save memory.
         dense_residual: What the last block's value path is added to: 'token' (DenseVLM) or 'cls' (CAT-Seg).
+        dense_path: 'residual', the last block with residual and MLP (CLIPSelf, DenseVLM), or ``dict(type='values',
+            layers=3, gate=False)``, the sum of the last layers' values (DenseRC), see :class:`DensePath`. None takes
+            the path that the checkpoint was trained with, 'residual' if it does not say.
         train_pool_positions: With ``trainable='blocks'``, train the position embedding of a ResNet's pooling attention
             too, as the published program does; it stays frozen here, like all position embeddings.
         trust: Unpickle arbitrary objects from ``checkpoint``; this can run code from the file.
@@ -56,6 +62,10 @@ class DenseImageEncoder(BaseModule):
         width: Channels of the last block's output.
         stride: Pixels per position of the dense map.
         num_blocks: Number of blocks, or of stages for ResNet and ConvNeXt.
+        dense_path: 'residual', or ``{'type': 'values', 'layers', 'gate'}``.
+        value_gate: What weighs the heads of the values, from C to the heads; None without a gate.
+        dense_blocks: The last blocks as dense features see them, where the tower's own, for global embeddings, are
+            others (``tools/export_encoder.py --keep-global``); None where they are the same.
         image_size: Side in pixels, or (height, width) if not square.
         preprocess_cfg: open_clip's, of the weights: ``size``, ``mode``, ``mean``, ``std``, ``interpolation``,
             ``resize_mode``, ``fill_color``.
@@ -78,6 +88,7 @@ class DenseImageEncoder(BaseModule):
         unlocked_groups: int | None = None,
         grad_checkpointing: bool = False,
         dense_residual: str = "token",
+        dense_path: DensePathConfig | None = None,
         train_pool_positions: bool = False,
         trust: bool = False,
         init_cfg: dict[str, Any] | None = None,
@@ -89,8 +100,11 @@ class DenseImageEncoder(BaseModule):
             )
         if clip_model is not None and checkpoint is not None:
             raise ValueError(f"give either clip_model or checkpoint={checkpoint!r}, not both")
-        source = clip_model if clip_model is not None else load_visual(model_name, checkpoint, trust=trust)
+        source: Any = clip_model if clip_model is not None else load_visual(model_name, checkpoint, trust=trust)
         self.visual: nn.Module = clip_model.visual if clip_model is not None else source  # type: ignore[assignment]
+        parts: EncoderParts = getattr(self.visual, "encoder_parts", EncoderParts())
+        if clip_model is None:
+            del self.visual.encoder_parts  # its tensors are copied
         self.model_name, self.model_cfg = self._describe(source, model_name)
         self.preprocess_cfg = self._preprocessing(self.visual)
         self.checkpoint = checkpoint
@@ -98,10 +112,14 @@ class DenseImageEncoder(BaseModule):
         self._tower = adapter_for(self.visual)
         self._tower.grad_checkpointing = grad_checkpointing
         self._set_dense_residual(dense_residual)
+        self._set_dense_path(DensePath.resolve(dense_path, parts.dense_path, str(checkpoint)), parts)
+        self._set_dense_blocks(parts.part(DENSE_BLOCKS), trainable)
         self.embed_dim, self.width = self._tower.embed_dim, self._tower.width
         self.stride, self.num_blocks = self._tower.stride, self._tower.num_blocks
         self.image_size = self._reported_size(image_size)
         freeze(self._tower, trainable, unlocked_groups, train_pool_positions)
+        if self.value_gate is not None:
+            self.value_gate.requires_grad_(trainable in ("blocks", "all"))
         self.train(self.training)
 
     @staticmethod
@@ -155,6 +173,34 @@ class DenseImageEncoder(BaseModule):
         elif dense_residual == "cls":
             raise ValueError(f"dense_residual='cls' needs a transformer with a class token, {self.model_name!r} is not")
 
+    def _set_dense_path(self, path: DensePath, parts: EncoderParts) -> None:
+        self.dense_path = path.config
+        self.value_gate = path.set_up(self._tower, self.model_name)
+        stored = parts.part(VALUE_GATE)
+        if self.value_gate is not None and (stored or parts.dense_path is not None):
+            load_strictly(self.value_gate, stored, f"the value gate of {self.checkpoint!r}", self.model_name)
+        elif stored:
+            raise ValueError(
+                f"checkpoint {self.checkpoint!r} holds a value gate, which dense_path={path.config} does not read: set "
+                "its gate=True"
+            )
+
+    def _set_dense_blocks(self, stored: dict[str, Tensor], trainable: str) -> None:
+        self.dense_blocks: nn.ModuleList | None = None
+        if not stored:
+            return
+        count = 1 + max(int(name.split(".")[0]) for name in stored)
+        blocks = self.blocks
+        if not isinstance(self._tower, TransformerTower) or count > len(blocks) or trainable != "none":
+            raise ValueError(
+                f"checkpoint {self.checkpoint!r} was exported with --keep-global and holds {count} transformer blocks "
+                f"for dense features alone: {self.model_name!r} has {len(blocks)} blocks, and trainable={trainable!r} "
+                "must be 'none'. To train on, export without --keep-global"
+            )
+        self.dense_blocks = nn.ModuleList(copy.deepcopy(block) for block in blocks[-count:])
+        load_strictly(self.dense_blocks, stored, f"the trained blocks of {self.checkpoint!r}", self.model_name)
+        self._tower.dense_tail = list(self.dense_blocks)
+
     def _reported_size(self, image_size: int | tuple[int, int] | None) -> int | tuple[int, int]:
         if image_size is None:
             image_size = self._tower.native_size
@@ -170,7 +216,8 @@ class DenseImageEncoder(BaseModule):
     def train(self, mode: bool = True) -> "DenseImageEncoder":
         """Set the mode; the tower never drops anything and frozen batch norms keep their statistics."""
         super().train(mode)
-        keep_in_eval(self.visual, mode)
+        for part in self.children():
+            keep_in_eval(part, mode)
         return self
 
     def hold_weights_in(self, dtype: torch.dtype) -> None:
@@ -186,9 +233,9 @@ class DenseImageEncoder(BaseModule):
         Raises:
             ValueError: If a parameter trains, which would lose its small steps.
         """
-        if any(p.requires_grad for p in self.visual.parameters()):
+        if any(p.requires_grad for p in self.parameters()):
             raise ValueError(f"weights that train (trainable={self.trainable!r}) are not held in {dtype}")
-        for layer in self.visual.modules():
+        for layer in self.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 layer.to(dtype)
 
@@ -206,8 +253,8 @@ class DenseImageEncoder(BaseModule):
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
-        """Record for autograd only if a parameter of the tower trains."""
-        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.visual.parameters())
+        """Record for autograd only if a parameter trains."""
+        trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         with torch.set_grad_enabled(trains):
             yield
 
@@ -263,7 +310,9 @@ class DenseImageEncoder(BaseModule):
             return self._dense_map(self._tower.embed_densely(images, (), with_dense=True)[1])
 
     def features(self, images: Tensor, out_indices: Sequence[int]) -> list[Tensor]:
-        """Return outputs of blocks on the dense path (the last block in its value-path form), before the final norm.
+        """Return outputs of blocks on the dense path, before the final norm.
+
+        The last block's is what the dense map is made of: its output in value-path form, or the sum of values.
 
         Args:
             images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
@@ -297,6 +346,22 @@ class DenseImageEncoder(BaseModule):
         with self._recording():
             features, dense = self._tower.embed_densely(images, self._blocks(out_indices), with_dense=True)
             return features, self._dense_map(dense, normalize)
+
+    def dense_and_global(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return :meth:`dense` and the global embedding of the same images, and run what they share once.
+
+        Args:
+            images: (B, 3, H, W), RGB, normalised with ``mean`` and ``std``.
+
+        Returns:
+            The dense map, as :meth:`dense`, and (B, D), as :meth:`forward`.
+
+        Raises:
+            ValueError: If the images are smaller than one patch.
+        """
+        with self._recording():
+            dense, embedding = self._tower.embed_both(images)
+            return self._dense_map(dense), embedding
 
     @staticmethod
     def _dense_map(dense: Tensor | None, normalize: bool = True) -> Tensor:

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from densevlm_mm.models.clip.encoder_parts import EncoderParts
 from densevlm_mm.models.encoders.towers import TransformerTower, adapter_for
 from densevlm_mm.models.encoders.towers.base import as_map
 from densevlm_mm.registry import MODELS as ROOT_MODELS
@@ -28,7 +29,8 @@ class TowerTaps(BaseModule):
         init_cfg: Must be None: the encoder loads its weights itself.
 
     Raises:
-        ValueError: If the encoder is to be trained, is no transformer, does not pool by the mean, or has no such block.
+        ValueError: If the encoder is to be trained, is no transformer, does not pool by the mean, has no such block, or
+            was trained for another dense path.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class TowerTaps(BaseModule):
         if encoder.get("trainable", "none") != "none":
             raise ValueError(f"SAN's encoder is frozen: leave out encoder.trainable={encoder['trainable']!r}")
         self.encoder = ROOT_MODELS.build(encoder)
+        parts = EncoderParts(self.encoder.dense_path, self.encoder.state_dict())
+        parts.check_ordinary(str(self.encoder.checkpoint), "SAN")
         tower = adapter_for(self.encoder.visual)
         if not isinstance(tower, TransformerTower):
             raise ValueError(f"SAN taps the blocks of transformers, {self.encoder.model_name!r} is none")

@@ -120,9 +120,11 @@ def load_clip_image_tower(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file does not hold this architecture, or mmseg's parts are configured for another one.
+        ValueError: If the file does not hold this architecture, if mmseg's parts are configured for another one, or if
+            the weights were trained for another dense path.
     """
     visual: Any = load_visual(model_name, checkpoint, trust=trust)
+    visual.encoder_parts.check_ordinary(checkpoint, "SAN")
     image_encoder.preprocess_cfg = visual.preprocess_cfg
     _check_architecture(visual, image_encoder, recognition)
     state_dict = {f"visual.{key}": value for key, value in visual.state_dict().items()}

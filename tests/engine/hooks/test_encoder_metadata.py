@@ -75,3 +75,27 @@ def test_the_checkpoint_alone_is_enough_for_an_encoder(stock_model, stock_config
     again = DenseImageEncoder(checkpoint=str(tmp_path / "iter_1.pth"))
     assert torch.equal(again.dense(images(32, 40)), encoder.dense(images(32, 40)))
     assert resolve_model(None, tmp_path / "iter_1.pth").architecture.cfg == stock_config("eva02")
+
+
+def test_a_checkpoint_of_another_dense_path_is_refused(stock_model, stock_config) -> None:
+    """The tensors of paths without a gate are the same: only the entry tells them apart."""
+    encoders = {
+        path: DenseImageEncoder(
+            dict(model_name="Mine", model_cfg=stock_config("eva02")),
+            "random",
+            dense_path=path if path == "residual" else dict(type="values", layers=int(path)),
+        )
+        for path in ("residual", "1", "2")
+    }
+    hook = EncoderMetadataHook()
+    for trained, encoder in encoders.items():
+        checkpoint = dict(encoder=entry(encoder))
+        for tested, other in encoders.items():
+            runner = SimpleNamespace(model=nn.Sequential(other), _load_from="iter_1.pth")
+            if tested == trained:
+                hook.after_load_checkpoint(runner, checkpoint)
+                continue
+            with pytest.raises(ValueError, match=r"'iter_1\.pth' was trained with dense_path=.*, got dense_path="):
+                hook.after_load_checkpoint(runner, checkpoint)
+            hook.after_load_checkpoint(runner, dict(encoder=dict(model_name="Mine")))  # of before there were two
+            hook.after_load_checkpoint(runner, {})

@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from densevlm_mm.engine.hooks import WeightEnsembleHook
+from densevlm_mm.models.clip.ensemble_alpha import EnsembleAlpha
+from densevlm_mm.models.encoders import DenseImageEncoder
 
 
 class StubRunner:
@@ -80,7 +82,7 @@ def test_the_checkpoints_alpha_counts_and_stays(resume: bool, capture_log) -> No
     runner._resume = resume
     if resume:
         hook.before_train(runner)
-    assert hook.applied_alpha == 0.75
+    assert hook.applied_alpha == EnsembleAlpha.parse(0.75)
     hook.before_test_epoch(runner)
     torch.testing.assert_close(runner.model.weight.detach(), 0.75 * raw + 0.25 * initial)
     hook.after_test_epoch(runner)
@@ -116,7 +118,7 @@ def test_a_training_that_starts_anew_has_the_configs_alpha() -> None:
     hook = WeightEnsembleHook(alpha=0.5)
     hook.after_load_checkpoint(runner, dict(weight_ensemble=dict(alpha=0.75, initial_state_dict=dict(weight=initial))))
     hook.before_train(runner)
-    assert hook.applied_alpha == hook.trained_alpha == 0.5
+    assert hook.applied_alpha == hook.trained_alpha == EnsembleAlpha.parse(0.5)
 
 
 def test_weights_without_a_start_are_evaluated_as_they_are(capture_log) -> None:
@@ -149,3 +151,42 @@ def test_a_checkpoint_saved_in_the_middle_of_a_validation_has_the_raw_weights() 
     checkpoint = dict(state_dict=dict(runner.model.state_dict()))
     hook.before_save_checkpoint(runner, checkpoint)
     assert torch.equal(checkpoint["state_dict"]["weight"], raw)
+
+
+def test_by_depth_each_block_has_its_own_share(stock_model, capture_log) -> None:
+    """The first of two blocks a quarter, the last and what stands outside of blocks three quarters."""
+    encoder = DenseImageEncoder(clip_model=stock_model("eva02"), trainable="all")
+    hook = WeightEnsembleHook(alpha=dict(first=0.25, last=0.75))
+    runner = StubRunner(torch.nn.ModuleDict(dict(encoder=encoder)))
+    hook.before_train(runner)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(1.0)
+    saved: dict = {}
+    hook.before_save_checkpoint(runner, saved)
+    assert saved["weight_ensemble"]["alpha"] == dict(first=0.25, last=0.75)
+    initial = {name: value.clone() for name, value in hook.initial.items()}
+    hook.before_test_epoch(runner)
+    shares = {name: float((value - initial[name]).mean()) for name, value in runner.model.state_dict().items()}
+    for name, share in shares.items():
+        assert share == pytest.approx(0.25 if ".blocks.0." in name else 0.75, abs=1e-6), name
+    assert capture_log() == [
+        "weight ensemble: evaluating a * trained + (1 - a) * initial weights (a from 0.25 in the first block to 0.75 "
+        "in the last) of work/iter_3.pth"
+    ]
+    again = WeightEnsembleHook()
+    again.after_load_checkpoint(runner, saved)
+    assert again.applied_alpha == hook.applied_alpha
+
+
+def test_equal_ends_are_one_alpha_to_the_bit(stock_model) -> None:
+    found = []
+    for alpha in (0.9, dict(first=0.9, last=0.9), "0.9:0.9"):
+        hook, runner = WeightEnsembleHook(), StubRunner(stock_model("vit"))
+        hook.before_train(runner)
+        runner.model.load_state_dict(stock_model("vit", seed=1).state_dict())
+        hook.test_alpha = EnsembleAlpha.parse(alpha)
+        hook.before_test_epoch(runner)
+        found.append(runner.model.state_dict())
+    for other in found[1:]:
+        assert all(torch.equal(value, found[0][name]) for name, value in other.items())

@@ -38,3 +38,12 @@ def test_a_built_teacher_is_told_by_its_tensors_and_arguments() -> None:
     with torch.no_grad():
         next(teachers[1].parameters()).flatten()[0] += 1e-3
     assert facts_of_module(teachers[1], CONFIG) != facts[0]
+
+
+def test_the_teachers_dense_path_counts_wherever_it_is_said(tmp_path) -> None:
+    values = dict(CONFIG, dense_path=dict(type="values", layers=2))
+    assert facts_of_config(values, tmp_path) != facts_of_config(CONFIG, tmp_path)
+    plain, by_argument = MODELS.build(CONFIG), MODELS.build(values)
+    # Of a checkpoint that says its path the config does not have to.
+    assert facts_of_module(by_argument, CONFIG) != facts_of_module(plain, CONFIG)
+    assert facts_of_module(by_argument, CONFIG) == facts_of_module(by_argument, CONFIG)

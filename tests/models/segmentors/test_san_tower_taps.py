@@ -57,3 +57,9 @@ def test_a_trainable_encoder_is_refused(tower_san_config) -> None:
     encoder = dict(tower_san_config["image_encoder"]["encoder"], trainable="blocks")
     with pytest.raises(ValueError, match="frozen"):
         MODELS.build(dict(tower_san_config["image_encoder"], encoder=encoder))
+
+
+def test_an_encoder_of_the_value_path_is_refused(tower_san_config) -> None:
+    encoder = dict(tower_san_config["image_encoder"]["encoder"], dense_path=dict(type="values", layers=1))
+    with pytest.raises(ValueError, match=r"trained with dense_path=.*, SAN runs its blocks in their ordinary form"):
+        MODELS.build(dict(tower_san_config["image_encoder"], encoder=encoder))

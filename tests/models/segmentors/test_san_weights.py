@@ -1,5 +1,6 @@
 """The conversion is proved by numbers: the parts compute what open_clip computes."""
 
+import json
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from mmseg.models.text_encoder.clip_text_encoder import CLIPTextEncoder
 from mmseg.registry import MODELS
 from safetensors.torch import save_file
 
+from densevlm_mm.models.clip import export_open_clip, resolve_architecture
 from densevlm_mm.models.segmentors.san_weights import load_clip_image_tower, to_mmseg_layout
 
 
@@ -89,6 +91,27 @@ def test_image_tower_alone_in_the_layout_of_a_training_run(build_parts, clip, vi
     load_clip_image_tower(encoder, recognition, vit_cfg, str(tmp_path / "iter_1.pth"))
     torch.testing.assert_close(recognition.proj.weight, clip.visual.proj.t())
     assert torch.equal(encoder.layers[1].ln1.bias, clip.visual.transformer.resblocks[1].ln_1.bias)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            dict(dense_path=json.dumps(dict(type="values", layers=1, gate=False))),
+            "SAN runs its blocks in their ordinary",
+        ),
+        (dict(dense_blocks=True), "SAN would read the initial ones alone: export the encoder without --keep-global"),
+    ],
+)
+def test_weights_of_another_dense_path_are_refused(build_parts, clip, vit_cfg, tmp_path, change, message) -> None:
+    facts = {key: value for key, value in change.items() if key == "dense_path"}
+    state_dict = {f"visual.{key}": value for key, value in clip.visual.state_dict().items()}
+    if "dense_blocks" in change:
+        last = clip.visual.transformer.resblocks[-1].state_dict()
+        state_dict |= {f"dense_blocks.0.{key}": value for key, value in last.items()}
+    file = export_open_clip(tmp_path / "encoder.safetensors", state_dict, resolve_architecture(vit_cfg), **facts)
+    with pytest.raises(ValueError, match=message):
+        load_clip_image_tower(*build_parts(), vit_cfg, str(file))
 
 
 def test_converted_and_foreign_layouts_are_refused(build_parts, clip, vit_cfg, tmp_path) -> None:

@@ -80,6 +80,12 @@ class Tower(ABC):
             visual projection gives it, not normalised, or None; channels-last strides.
         """
 
+    def embed_both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images to the dense map of :meth:`embed_densely` and the embeddings of :meth:`embed_image`."""
+        dense = self.embed_densely(images, (), with_dense=True)[1]
+        assert dense is not None
+        return dense, self.embed_image(images)
+
     @abstractmethod
     def groups(self) -> list[nn.Module]:
         """Return the blocks or stages, first to last: what ``trainable='blocks'`` trains."""

@@ -16,6 +16,7 @@ from densevlm_mm.models.encoders.towers.split_projection import (
     value_projection,
 )
 from densevlm_mm.models.encoders.towers.timm_transformer import TimmTransformerTower
+from densevlm_mm.models.encoders.towers.transformer import weigh_heads
 
 
 class EvaTower(TimmTransformerTower):
@@ -51,26 +52,35 @@ class EvaTower(TimmTransformerTower):
         """See base class."""
         return block(tokens, rope=rope)
 
-    def run_value_block(self, block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
+    def value_branch(self, block: Any, tokens: Tensor, gate: nn.Linear | None = None) -> Tensor:
         """See base class."""
         if isinstance(block, EvaBlockPostNorm):
-            tokens = residual + block.norm1(self._attend_self(block.attn, tokens))
-            return tokens + block.norm2(block.mlp(tokens))
-        attended = self._attend_self(block.attn, block.norm1(tokens))
-        tokens = residual + (attended if block.gamma_1 is None else block.gamma_1 * attended)
+            return block.norm1(self._attend_self(block.attn, tokens, gate))
+        attended = self._attend_self(block.attn, block.norm1(tokens), gate)
+        return attended if block.gamma_1 is None else block.gamma_1 * attended
+
+    def feed_forward(self, block: Any, tokens: Tensor) -> Tensor:
+        """See base class."""
+        if isinstance(block, EvaBlockPostNorm):
+            return block.norm2(block.mlp(tokens))
         mapped = block.mlp(block.norm2(tokens))
-        return tokens + (mapped if block.gamma_2 is None else block.gamma_2 * mapped)
+        return mapped if block.gamma_2 is None else block.gamma_2 * mapped
 
     @staticmethod
-    def _attend_self(attention: Any, tokens: Tensor) -> Tensor:
+    def _attend_self(attention: Any, tokens: Tensor, gate: nn.Linear | None) -> Tensor:
         if attention.qkv is None:
             values = attention.v_proj(tokens)
         else:
             values = nn.functional.linear(tokens, value_projection(attention.qkv)[0], attention.v_bias)
-        values = attention.norm(values)
+        values = attention.norm(weigh_heads(values, tokens, gate))
         if attention.gate is not None:
             values = values * attention.gate(tokens).sigmoid()
         return attention.proj(values)
+
+    def feed_forward_parameters(self, block: Any) -> set[nn.Parameter]:
+        """See base class."""
+        scale = getattr(block, "gamma_2", None)
+        return {*block.norm2.parameters(), *block.mlp.parameters(), *([] if scale is None else [scale])}
 
     def query_value_weights(self) -> set[nn.Parameter]:
         """See base class."""
@@ -83,9 +93,9 @@ class EvaTower(TimmTransformerTower):
                 weights |= query_value_weights(attention.qkv)
         return weights
 
-    def split_unused(self) -> set[nn.Parameter]:
+    def split_query_key(self, block: Any) -> set[nn.Parameter]:
         """See base class."""
-        attention = self.trunk.blocks[-1].attn
+        attention = block.attn
         unused = {*attention.q_norm.parameters(), *attention.k_norm.parameters()}
         if attention.qkv is None:
             return unused | {*attention.q_proj.parameters(), *attention.k_proj.parameters()}

@@ -14,6 +14,7 @@ from densevlm_mm.models.encoders.towers.split_projection import (
     value_projection,
 )
 from densevlm_mm.models.encoders.towers.timm_transformer import TimmTransformerTower
+from densevlm_mm.models.encoders.towers.transformer import weigh_heads
 
 
 class TimmViTTower(TimmTransformerTower):
@@ -44,15 +45,23 @@ class TimmViTTower(TimmTransformerTower):
         """See base class."""
         return block(tokens)
 
-    def run_value_block(self, block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
+    def value_branch(self, block: Any, tokens: Tensor, gate: nn.Linear | None = None) -> Tensor:
         """See base class."""
         attention = block.attn
         inputs = block.norm1(tokens)
-        values = attention.norm(nn.functional.linear(inputs, *value_projection(attention.qkv)))
+        values = weigh_heads(nn.functional.linear(inputs, *value_projection(attention.qkv)), inputs, gate)
+        values = attention.norm(values)
         if attention.gate is not None:
             values = values * attention.gate(inputs).sigmoid()
-        tokens = residual + block.ls1(attention.proj(values))
-        return tokens + block.ls2(block.mlp(block.norm2(tokens)))
+        return block.ls1(attention.proj(values))
+
+    def feed_forward(self, block: Any, tokens: Tensor) -> Tensor:
+        """See base class."""
+        return block.ls2(block.mlp(block.norm2(tokens)))
+
+    def feed_forward_parameters(self, block: Any) -> set[nn.Parameter]:
+        """See base class."""
+        return {*block.norm2.parameters(), *block.mlp.parameters(), *block.ls2.parameters()}
 
     def project(self, patches: Tensor) -> Tensor:
         """See base class."""
@@ -72,11 +81,15 @@ class TimmViTTower(TimmTransformerTower):
     def split_unused(self) -> set[nn.Parameter]:
         """See base class."""
         pool = self.trunk.attn_pool
-        if pool is not None:
-            split_projection(pool.kv, parts=("k", "v"))
-            norms = {*pool.q_norm.parameters(), *pool.k_norm.parameters()}
-            return {pool.latent, *pool.q.parameters(), *query_key_parameters(pool.kv), *norms}
-        attention = self.trunk.blocks[-1].attn
+        if pool is None:
+            return super().split_unused()
+        split_projection(pool.kv, parts=("k", "v"))
+        norms = {*pool.q_norm.parameters(), *pool.k_norm.parameters()}
+        return {pool.latent, *pool.q.parameters(), *query_key_parameters(pool.kv), *norms}
+
+    def split_query_key(self, block: Any) -> set[nn.Parameter]:
+        """See base class."""
+        attention = block.attn
         split_projection(attention.qkv)
         return {
             *query_key_parameters(attention.qkv),

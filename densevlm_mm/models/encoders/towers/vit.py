@@ -13,7 +13,7 @@ from densevlm_mm.models.encoders.towers.split_projection import (
     split_projection,
     value_projection,
 )
-from densevlm_mm.models.encoders.towers.transformer import TransformerTower, expand_prefix
+from densevlm_mm.models.encoders.towers.transformer import TransformerTower, expand_prefix, weigh_heads
 
 
 class OpenClipViTTower(TransformerTower):
@@ -53,11 +53,14 @@ class OpenClipViTTower(TransformerTower):
         """See base class."""
         return list(self.visual.transformer.resblocks)
 
-    def split_unused(self) -> set[nn.Parameter]:
+    def split_query_key(self, block: Any) -> set[nn.Parameter]:
         """See base class."""
-        attention = self.visual.transformer.resblocks[-1].attn
-        split_projection(attention)
-        return query_key_parameters(attention)
+        split_projection(block.attn)
+        return query_key_parameters(block.attn)
+
+    def feed_forward_parameters(self, block: Any) -> set[nn.Parameter]:
+        """See base class."""
+        return {*block.ln_2.parameters(), *block.mlp.parameters(), *block.ls_2.parameters()}
 
     def query_value_weights(self) -> set[nn.Parameter]:
         """See base class."""
@@ -75,11 +78,15 @@ class OpenClipViTTower(TransformerTower):
         """See base class."""
         return block(tokens)
 
-    def run_value_block(self, block: Any, tokens: Tensor, residual: Tensor) -> Tensor:
+    def value_branch(self, block: Any, tokens: Tensor, gate: nn.Linear | None = None) -> Tensor:
         """See base class."""
-        weight, bias = value_projection(block.attn)
-        tokens = residual + block.ls_1(block.attn.out_proj(nn.functional.linear(block.ln_1(tokens), weight, bias)))
-        return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+        inputs = block.ln_1(tokens)
+        values = weigh_heads(nn.functional.linear(inputs, *value_projection(block.attn)), inputs, gate)
+        return block.ls_1(block.attn.out_proj(values))
+
+    def feed_forward(self, block: Any, tokens: Tensor) -> Tensor:
+        """See base class."""
+        return block.ls_2(block.mlp(block.ln_2(tokens)))
 
     def pool(self, tokens: Tensor) -> Tensor:
         """See base class."""
