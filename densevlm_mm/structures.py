@@ -26,6 +26,9 @@ class RegionDataSample(BaseDataElement):
             not augmented, (``img_id``, cell id) addresses a region's targets.
         gt_regions: Annotated regions; ``labels`` (N,) int64, ``is_thing`` (N,) bool, ``boxes_norm_xyxy`` (N, 4)
             float32, ``masks`` (N, h, w) bool.
+        segment_map: Annotated segment of each cell, (h, w) int64; -1 for void and padding.
+        coherence_auc: Scalar, written by the model where there is a ``segment_map``; see
+            :func:`densevlm_mm.models.layers.coherence_auc`.
         pred_regions: Scores of the annotated regions, written by the model; ``box_scores`` and ``mask_scores``
             (N, K) float32 cosines.
     """

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from densevlm_mm.evaluation import RegionClassificationMetric
 from densevlm_mm.models.text.checkpoint_digest import checkpoint_digest
 from densevlm_mm.vocabulary import Vocabulary
 
-FILE_FORMAT = "densevlm_mm.region_scores.v1"
+FILE_FORMAT = "densevlm_mm.region_scores.v2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,7 @@ class RegionScores:
         box_scores: (N, K) float32, of box features.
         mask_scores: (N, K) float32, of mask features.
         mask_empty: (N,) bool, masks without a cell on the feature grid; their scores are 0 and say nothing.
+        coherence: (I,) float32, ``coherence_auc`` of the images for which it is known, NaN where it is not defined.
     """
 
     vocabulary: Vocabulary
@@ -41,6 +42,7 @@ class RegionScores:
     box_scores: Tensor
     mask_scores: Tensor
     mask_empty: Tensor
+    coherence: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     @property
     def is_thing(self) -> Tensor:
@@ -75,6 +77,8 @@ class RegionScores:
             gt_regions=dict(labels=self.labels, masks=~self.mask_empty[:, None, None]),
             pred_regions=dict(box_scores=self.box_scores, mask_scores=self.mask_scores),
         )
+        if len(self.coherence):
+            sample["coherence_auc"] = self.coherence.nanmean()
         metric.process(None, [sample])
         return metric.compute_metrics(metric.results)
 
@@ -117,7 +121,7 @@ class RegionScores:
         return cls(vocabulary, **tensors)
 
 
-_TENSORS = ("labels", "box_scores", "mask_scores", "mask_empty")
+_TENSORS = ("labels", "box_scores", "mask_scores", "mask_empty", "coherence")
 
 
 @torch.no_grad()
@@ -151,6 +155,8 @@ def collect_region_scores(
             parts["box_scores"].append(sample.pred_regions.box_scores.cpu())
             parts["mask_scores"].append(sample.pred_regions.mask_scores.cpu())
             parts["mask_empty"].append(~sample.gt_regions.masks.flatten(1).any(dim=1).cpu())
+            known = [sample.coherence_auc] if "coherence_auc" in sample else []
+            parts["coherence"].append(torch.tensor([float(value) for value in known]))
     classes = tuple(meta["classes"])
     vocabulary = Vocabulary(
         meta["vocabulary_name"], classes, tuple((name,) for name in classes), np.array(meta["is_thing"])

@@ -17,6 +17,7 @@ from densevlm_mm.models.clip.encoder_parts import companion_file, read_path
 CARD = "README.md"
 # Counts, and the steps of the offset control, are no results.
 _NO_FIGURES = ("num_", "offset_control_")
+_FRACTIONS = ("coherence_auc",)  # the others are in percent
 
 
 def training_facts(checkpoint: str | Path) -> dict[str, str]:
@@ -148,7 +149,7 @@ def model_card(
         evaluation = {key: value for key, value in results.get("evaluation", {}).items() if key != "checkpoint"}
         evaluation["data"] = _name(evaluation.get("data"))
         figures = {
-            name: f"{value:.1f}"
+            name: f"{100 * value if name in _FRACTIONS else value:.1f}"
             for name, value in results["metrics"].items()
             if isinstance(value, int | float) and not name.startswith(_NO_FIGURES)
         }

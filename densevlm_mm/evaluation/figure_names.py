@@ -6,7 +6,7 @@ from typing import Any
 _REGION = (
     *(f"{group}_top{top}" for group in ("boxes", "masks_t", "masks_s") for top in (1, 5)),
     *("foreground_bias", "things_called_stuff", "offset_control", "offset_control_before", "offset_control_offset"),
-    *("num_things", "num_stuff", "num_empty_masks"),
+    *("num_things", "num_stuff", "num_empty_masks", "coherence_auc"),
 )
 _OPEN_VOCABULARY_IOU = (
     *("mIoU_present", "mIoU_all", "mIoU_things", "mIoU_stuff", "mIoU_seen", "mIoU_unseen"),

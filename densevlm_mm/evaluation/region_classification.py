@@ -71,7 +71,7 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
 
     Per image it keeps a few numbers a region, so the result is the same for any number of processes. Predictions that
     carry the names of their classes (``vocabulary_classes``) may have them in another order than the data set. All
-    figures are percentages:
+    figures but the last are percentages or counts:
 
     - ``boxes_top1/5`` (things, box features), ``masks_t_top1/5`` (things, mask features), ``masks_s_top1/5`` (stuff,
       mask features): mean over the classes that have samples of the per-class accuracy.
@@ -81,6 +81,9 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
       ``offset_control_before`` is that mean without a constant and ``offset_control_offset`` the constant. What a
       method gains beyond it is more than a shift of the boundary.
     - ``num_things``, ``num_stuff``: regions; ``num_empty_masks``: regions whose mask has no cell on the feature grid.
+    - ``coherence_auc``: how well the cosine of two positions of the dense map tells whether they belong to one segment,
+      0 to 1 (see :func:`densevlm_mm.models.layers.coherence_auc`); mean over the images in which there are both pairs
+      of one segment and pairs of two. It is there if the predictions have it.
 
     A group without a sample is logged and its figures are NaN.
 
@@ -144,7 +147,10 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
             raise ValueError(
                 "no annotated region to score: check the data set and the size filter of LoadPanopticRegions"
             )
-        regions = {key: np.concatenate([result[key] for result in results]) for key in results[0] if key != "img_id"}
+        of_images = ("img_id", "coherence_auc")
+        regions = {
+            key: np.concatenate([result[key] for result in results]) for key in results[0] if key not in of_images
+        }
         names = list((self.dataset_meta or {})["classes"])
         table: dict[str, np.ndarray] = {}
         metrics: dict[str, float] = {}
@@ -163,6 +169,7 @@ class RegionClassificationMetric(WritesClassTable, BaseMetric):
             num_stuff=int((~regions["is_thing"]).sum()),
             num_empty_masks=int(regions["mask_empty"].sum()),
         )
+        metrics |= _coherence([result["coherence_auc"] for result in results])
         self.num_regions = len(regions["labels"])
         print_log(_report(metrics), "current")
         counts = np.bincount(regions["labels"], minlength=len(names))
@@ -187,7 +194,9 @@ def _summarise(sample: dict, is_thing_K: torch.Tensor, columns_K: torch.Tensor |
     if "pred_regions" not in sample:
         raise ValueError(f"image {img_id} has no 'pred_regions': the model's predict mode must write them")
     labels = gt["labels"].cpu()
-    summary = dict(img_id=img_id, labels=labels.numpy(), is_thing=is_thing_K[labels].numpy())
+    coherence = sample.get("coherence_auc")
+    summary: dict[str, Any] = dict(img_id=img_id, labels=labels.numpy(), is_thing=is_thing_K[labels].numpy())
+    summary["coherence_auc"] = None if coherence is None else float(coherence)
     summary["mask_empty"] = (~gt["masks"].flatten(1).any(dim=1)).cpu().numpy()
     scores = {}
     for field in ("box", "mask"):
@@ -240,6 +249,15 @@ def _boundary_figures(regions: dict[str, np.ndarray], num_classes: int) -> dict[
     )
 
 
+def _coherence(of_images: Sequence[float | None]) -> dict[str, float]:
+    """Mean over images, those without pairs of both kinds (NaN) left out; nothing if no image says it."""
+    known = np.array([value for value in of_images if value is not None])
+    if not len(known):
+        return {}
+    defined = known[~np.isnan(known)]
+    return dict(coherence_auc=float(defined.mean()) if len(defined) else float("nan"))
+
+
 def _report(metrics: dict[str, float]) -> str:
     lines = ["region classification (mean accuracy, %)", f"{'':10}{'Top-1':>8}{'Top-5':>8}{'regions':>10}"]
     for group in _GROUPS:
@@ -256,6 +274,11 @@ def _report(metrics: dict[str, float]) -> str:
         "stuff logits "
         f"({metrics['offset_control_offset']:+.3f}) {metrics['offset_control']:.2f}"
     )
+    if "coherence_auc" in metrics:
+        lines.append(
+            f"coherence of the dense map {metrics['coherence_auc']:.4f} (ROC-AUC of 'same segment' by the cosine of "
+            "two positions; noise 0.5)"
+        )
     if metrics["num_empty_masks"]:
         lines.append(f"{metrics['num_empty_masks']} masks are too small for the feature grid and count as wrong")
     return "\n".join(lines)

@@ -56,7 +56,9 @@ def test_a_configs_source_is_read_and_not_run(tmp_path, monkeypatch) -> None:
 
 def test_the_card_has_the_hubs_header_the_facts_and_the_figures() -> None:
     results = dict(
-        metrics=dict(boxes_top1=61.54, num_things=28, offset_control_offset=0.03, masks_s_top1=None),
+        metrics=dict(
+            boxes_top1=61.54, coherence_auc=0.8261, num_things=28, offset_control_offset=0.03, masks_s_top1=None
+        ),
         evaluation=dict(
             checkpoint="/home/me/iter.pth", data="/home/me/panoptic_val2017.json", classes=dict(vocabulary="coco")
         ),
@@ -66,6 +68,7 @@ def test_the_card_has_the_hubs_header_the_facts_and_the_figures() -> None:
     assert yaml.safe_load(header)["license"] == "mit"
     assert "| alpha | 0.9 |" in body
     assert "| boxes_top1 | 61.5 |" in body
+    assert "| coherence_auc | 82.6 |" in body  # of a fraction
     assert "| data | panoptic_val2017.json |" in body
     assert "| classes | vocabulary coco |" in body
     assert 'DenseImageEncoder(checkpoint="hf-hub:me/encoder")' in body

@@ -15,6 +15,9 @@ STUDENT, TEACHER = (f"densevlm_mm/tiny_scenes/assets/tiny_scenes_{who}.safetenso
 BASELINES = (
     "clipself",
     "clipself_proposals",
+    "correlation_clipself",
+    "correlation_densevlm",
+    "correlation_densevlm_teacher",
     "crop_features",
     "crop_logits",
     "densevlm_proposals",
@@ -100,6 +103,9 @@ def test_baseline_changes_the_blocks_and_nothing_else(name: str, train, region_f
         "clipself/clipself_coco_eva02_b16_proposals",
         "clipself/crop_features_coco_eva02_b16",
         "clipself/crop_logits_coco_eva02_b16",
+        "correlation/clipself_coco_eva02_b16",
+        "correlation/densevlm_coco_eva02_b16",
+        "correlation/densevlm_coco_eva02_b16_dinov2",
         "densevlm/pretrain_coco_proposals",
         "region_clip/region_clip_coco_eva02_b16",
     ],
@@ -119,15 +125,17 @@ def test_full_size_config_trains_small_models(name: str, train, region_file) -> 
         f"{dataset}.pipeline.3.size": 64,
     }
     if not name.startswith("region_clip/"):
-        same = name.startswith("clipself/clipself")
+        same = "/clipself" in name
         options[f"{teacher}.model_name"] = "TinyScenes-S" if same else "TinyScenes-T"
         options[f"{teacher}.checkpoint"] = STUDENT if same else TEACHER
     if "crop_features" in name:
         options["model.loss.projection"] = (128, 128)
     if "proposals" in name or name.startswith("region_clip/"):
         options[f"{dataset}.region_file"] = str(region_file)
-    if name.startswith("densevlm/"):
+    if "/densevlm" in name or name.startswith("densevlm/"):
         options["default_hooks.teacher.input_size"] = 64
+    if "dinov2" in name:
+        options["default_hooks.correlate.teacher"] = dict(model_name="test_vit", checkpoint="random")
     checkpoint = train(name, **options)
     trained, initial = checkpoint["state_dict"], checkpoint["weight_ensemble"]["initial_state_dict"]
     assert any(not torch.equal(start, trained[key]) for key, start in initial.items() if key.startswith("encoder."))
@@ -159,6 +167,45 @@ def test_two_teachers_and_two_losses_resume_exactly(train, tmp_path) -> None:
     resumed = train("tiny/densevlm", "resumed", str(tmp_path / "whole/iter_1.pth"), **options)
     for part in ("state_dict", "optimizer"):
         torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["tiny/densevlm", "tiny/region_clip_boxes"])
+def test_correlations_of_weight_0_leave_a_method_as_it_is_to_the_bit(name: str, train) -> None:
+    alone = train(name, "alone")
+    loss = load_experiment(f"configs/{name}.py", {}, "none").model.loss.to_dict()
+    parts = dict(main=loss, correlate=dict(type="CorrelationDistillationLoss", scope="image", kind="mse"))
+    hook = dict(type="CorrelationTeacherHook", scope="image")
+
+    def weighted(weight: float) -> dict:
+        weights = dict(main=1.0, correlate=weight)
+        options = dict(_delete_=True, type="WeightedLosses", losses=parts, weights=weights)
+        return train(name, str(weight), **{"model.loss": options, "default_hooks.correlate": hook})
+
+    nothing, much = weighted(0.0), weighted(10.0)
+    for part in ("state_dict", "optimizer"):
+        torch.testing.assert_close(nothing[part], alone[part], rtol=0, atol=0)
+    assert any(not torch.equal(value, alone["state_dict"][key]) for key, value in much["state_dict"].items())
+
+
+@pytest.mark.parametrize("scope", ["region", "image"])
+def test_correlations_resume_exactly_with_the_same_positions_drawn(scope: str, train, tmp_path) -> None:
+    options = {
+        "model.loss.losses.correlate.scope": scope,
+        "model.loss.losses.correlate.max_positions": 20,
+        "default_hooks.correlate.scope": scope,
+    }
+    whole = train("tiny/correlation_densevlm", "whole", **options)
+    resumed = train("tiny/correlation_densevlm", "resumed", str(tmp_path / "whole/iter_1.pth"), **options)
+    for part in ("state_dict", "optimizer"):
+        torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
+
+
+def test_correlations_train_beside_a_teacher_cache(train, tmp_path) -> None:
+    without = train("tiny/correlation_clipself", "without")
+    cache = {"default_hooks.teacher.cache": dict(path=str(tmp_path / "cache"))}
+    for run in ("first", "second"):  # of which the second never asks CLIPSelf's teacher
+        cached = train("tiny/correlation_clipself", run, **cache)
+        torch.testing.assert_close(cached["state_dict"], without["state_dict"], rtol=0, atol=0)
 
 
 def test_a_target_that_no_hook_writes_stops_before_a_teacher_is_built(train, tmp_path) -> None:

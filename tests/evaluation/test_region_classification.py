@@ -79,11 +79,21 @@ def reference(samples):
 def test_figures_equal_a_slow_reference(seed):
     samples = make_samples(30, seed=seed)
     figures = evaluate(samples)
-    assert set(figures) == set(figure_names(RegionClassificationMetric, {}))
+    assert set(figures) == set(figure_names(RegionClassificationMetric, {})) - {"region/coherence_auc"}
     expected = reference(samples)
     assert {key: figures[key] for key in expected} == pytest.approx(expected)
     assert figures["region/offset_control"] >= figures["region/offset_control_before"]
     assert figures["region/num_empty_masks"] == sum(len(sample.gt_regions) > 0 for sample in samples)
+
+
+def test_coherence_is_the_mean_over_the_images_that_have_it():
+    samples = make_samples(5)
+    for sample, value in zip(samples, [0.75, math.nan, 0.5, math.nan, 0.7], strict=True):
+        sample.coherence_auc = torch.tensor(value)
+    figures = evaluate(samples)
+    assert figures["region/coherence_auc"] == pytest.approx(0.65)
+    assert set(figures) == set(figure_names(RegionClassificationMetric, {}))
+    assert math.isnan(evaluate([samples[1], samples[3]])["region/coherence_auc"])
 
 
 def test_only_classes_with_samples_count():
@@ -197,10 +207,16 @@ def test_missing_things_are_errors():
         RegionClassificationMetric().process(None, [])
 
 
+def with_coherence(samples):
+    for sample in samples:
+        sample.coherence_auc = torch.tensor(1 / (1 + sample.img_id) if sample.img_id else math.nan)
+    return samples
+
+
 def evaluate_as_rank(rank, world_size, folder, images):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size)
-    samples = [make_samples(7)[i] for i in images]
+    samples = with_coherence([make_samples(7)[i] for i in images])
     metric = RegionClassificationMetric(collect_dir=f"{folder}/parts")
     metric.dataset_meta = META
     # As mmengine's DefaultSampler deals them: in turn, with the first ones again at the end so that ranks are even.
@@ -215,7 +231,7 @@ def evaluate_as_rank(rank, world_size, folder, images):
 def test_two_processes_give_the_same_figures(images, tmp_path):
     # fork: the children need not import torch again, nor this module, which pytest does not put on the path
     mp.start_processes(evaluate_as_rank, args=(2, tmp_path, images), nprocs=2, start_method="fork")
-    alone = evaluate([make_samples(7)[i] for i in images])
+    alone = evaluate(with_coherence([make_samples(7)[i] for i in images]))
     for rank in range(2):
         assert json.loads((tmp_path / f"{rank}.json").read_text()) == pytest.approx(alone, nan_ok=True)
 

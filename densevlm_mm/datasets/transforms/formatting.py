@@ -34,7 +34,7 @@ class PackRegionInputs(BaseTransform):
 
         Args:
             results: Must hold ``img`` (S, S, 3) uint8 BGR and the ``meta_keys``; ``regions`` and ``gt_regions`` are
-                dicts of arrays.
+                dicts of arrays, ``segment_map`` is an array.
 
         Returns:
             ``inputs`` (3, S, S) uint8 BGR tensor and ``data_samples``, a
@@ -49,6 +49,8 @@ class PackRegionInputs(BaseTransform):
             if name in results:
                 tensors = {key: torch.from_numpy(np.asarray(value)) for key, value in results[name].items()}
                 setattr(sample, name, InstanceData(**tensors))
+        if "segment_map" in results:
+            sample.segment_map = torch.from_numpy(results["segment_map"])
         return dict(inputs=_to_planes(results["img"]), data_samples=sample)
 
 

@@ -98,6 +98,47 @@ def masks_on_grid(segment_ids: np.ndarray, ids: np.ndarray, grid: int, antialias
     return masks
 
 
+_POINTS = 8  # a side of a cell at which the segment map is read; 64 of them decide what a cell is
+
+
+def segments_on_grid(
+    segment_ids: np.ndarray, ids: np.ndarray, img_shape: tuple[int, int], grid: tuple[int, int], stride: int
+) -> np.ndarray:
+    """Segment that covers most of each cell of a feature grid.
+
+    Counted at 8 x 8 points a cell. What is no segment (void, padding) counts like a segment; of equal counts the first
+    wins.
+
+    Args:
+        segment_ids: (h, w) int32 in source pixels.
+        ids: (N,) ids of the segments.
+        img_shape: Height and width of the image area, at the top left of the canvas.
+        grid: Rows and columns of the grid.
+        stride: Pixels of the canvas that a cell has a side.
+
+    Returns:
+        Places in ``ids``, int64 of the shape ``grid``; -1 for cells that are mostly no segment.
+    """
+    order = np.argsort(ids)
+    inside, sources = [], []
+    for cells, area, length in zip(grid, img_shape, segment_ids.shape, strict=True):
+        points = (np.arange(cells * _POINTS) + 0.5) * stride / _POINTS
+        inside.append(points < area)
+        sources.append(np.minimum((points * length / area).astype(np.int64), length - 1))
+    read = segment_ids[sources[0][:, None], sources[1][None]]
+    place = np.searchsorted(ids[order], read).clip(max=max(len(ids) - 1, 0))
+    # The last of N + 1 columns is what is no segment.
+    found = np.full(read.shape, len(ids), dtype=np.int64)
+    if len(ids):
+        known = (ids[order][place] == read) & inside[0][:, None] & inside[1][None]
+        found[known] = order[place[known]]
+    cell = np.arange(grid[0] * grid[1]).reshape(grid).repeat(_POINTS, axis=0).repeat(_POINTS, axis=1)
+    columns = len(ids) + 1
+    counts = np.bincount((cell * columns + found).ravel(), minlength=grid[0] * grid[1] * columns)
+    best = counts.reshape(*grid, columns).argmax(axis=-1)
+    return np.where(best == len(ids), -1, best)
+
+
 @TRANSFORMS.register_module()
 class LoadPanopticRegions(BaseTransform):
     """Add the annotated regions that region classification is scored on.
@@ -108,7 +149,10 @@ class LoadPanopticRegions(BaseTransform):
     grid is kept without a cell: its feature is zero and it counts as wrong.
 
     Adds ``gt_regions``: ``labels`` (N,) int64, ``is_thing`` (N,) bool, ``boxes_norm_xyxy`` (N, 4) float32 as
-    fractions of the padded canvas, ``masks`` (N, S // feature_stride, S // feature_stride) bool.
+    fractions of the padded canvas, ``masks`` (N, S // feature_stride, S // feature_stride) bool. Adds ``segment_map``
+    (S // feature_stride, S // feature_stride) int64, the number of the segment that covers most of each cell, of all
+    segments whatever their size; -1 for what is annotated as nothing, for crowds that are left out, and for the padding
+    (see :func:`segments_on_grid`).
 
     Args:
         feature_stride: Pixels between cells of the encoder's feature grid (16 for ViT-B/16).
@@ -152,12 +196,13 @@ class LoadPanopticRegions(BaseTransform):
                 ``bbox_xyxy``, ``iscrowd``), ``ori_shape``, ``img_shape`` and ``pad_shape``.
 
         Returns:
-            ``results`` with ``gt_regions``.
+            ``results`` with ``gt_regions`` and ``segment_map``.
         """
         if "pad_shape" not in results:
             raise KeyError("LoadPanopticRegions needs 'pad_shape': put ResizeLongestSide and PadToSquare before it")
         segment_ids = self._read_segment_ids(results)
-        segments = self._filter(self._collect(results, segment_ids))
+        all_segments = self._collect(results, segment_ids)
+        segments = self._filter(all_segments)
         (img_h, img_w), (pad_h, pad_w), (ori_h, ori_w) = (
             results[key] for key in ("img_shape", "pad_shape", "ori_shape")
         )
@@ -167,6 +212,10 @@ class LoadPanopticRegions(BaseTransform):
             is_thing=segments.is_thing,
             boxes_norm_xyxy=(segments.boxes_xyxy * scale).astype(np.float32),
             masks=masks_on_grid(segment_ids, segments.ids, pad_h // self.feature_stride, self.antialias),
+        )
+        grid = (pad_h // self.feature_stride, pad_w // self.feature_stride)
+        results["segment_map"] = segments_on_grid(
+            segment_ids, all_segments.ids, (img_h, img_w), grid, self.feature_stride
         )
         return results
 

@@ -5,6 +5,7 @@ from densevlm_mm.engine.hooks.cached_region_teacher import CachedRegionTeacherHo
 from densevlm_mm.engine.hooks.captions import CaptionHook
 from densevlm_mm.engine.hooks.class_agreement import ClassAgreementHook
 from densevlm_mm.engine.hooks.compile import CompileHook
+from densevlm_mm.engine.hooks.correlation_teacher import CorrelationTeacherHook
 from densevlm_mm.engine.hooks.crop_teacher import CropTeacherHook
 from densevlm_mm.engine.hooks.deferred_log import DeferredLogHook
 from densevlm_mm.engine.hooks.encoder_metadata import EncoderMetadataHook
@@ -33,6 +34,7 @@ __all__ = [
     "CaptionHook",
     "ClassAgreementHook",
     "CompileHook",
+    "CorrelationTeacherHook",
     "CropTeacherHook",
     "DeferredLogHook",
     "EncoderMetadataHook",

@@ -1,6 +1,6 @@
 """The contract between hooks and loss, checked before the first step."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -33,7 +33,7 @@ class TargetCheckHook(Hook):
             check_targets(model, runner.hooks)
 
 
-def check_targets(model: RegionPretrainer, hooks: Iterable[Any]) -> None:
+def check_targets(model: RegionPretrainer, hooks: Sequence[Any]) -> None:
     """Compare what a model wants with what hooks declare; see :class:`TargetCheckHook`."""
     taken = dict.fromkeys((*model.model_inputs, *model.batch_inputs), type(model).__name__)
     taken |= dict.fromkeys((*META_KEYS, *REGION_KEYS), "the data")
@@ -47,7 +47,8 @@ def check_targets(model: RegionPretrainer, hooks: Iterable[Any]) -> None:
             taken[name] = type(hook).__name__
     missing = [name for name in model.wanted_targets if name not in taken]
     if missing:
+        able = [type(hook).__name__ for hook in hooks if missing[0] in declared_targets(type(hook))]
+        cure = f"{able[0]} would, with other arguments" if able else writing_hooks(missing[0])
         raise ValueError(
-            f"{type(model.loss_module).__name__} needs {missing[0]!r}, which no hook of this run writes: "
-            f"{writing_hooks(missing[0])}."
+            f"{type(model.loss_module).__name__} needs {missing[0]!r}, which no hook of this run writes: {cure}."
         )

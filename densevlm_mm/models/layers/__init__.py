@@ -2,6 +2,7 @@
 
 from densevlm_mm.models.layers.region_pooling import boxes_to_rois, image_indices, pool_boxes, pool_masks
 from densevlm_mm.models.layers.retrieval import Retrieval, check_retrieval, retrieve
+from densevlm_mm.models.layers.segment_coherence import coherence_auc
 from densevlm_mm.models.layers.text_similarity import text_similarity
 from densevlm_mm.models.layers.views import View, check_view, cut_views, has_view, view_box
 
@@ -11,6 +12,7 @@ __all__ = [
     "boxes_to_rois",
     "check_retrieval",
     "check_view",
+    "coherence_auc",
     "cut_views",
     "has_view",
     "image_indices",

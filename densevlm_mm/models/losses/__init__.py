@@ -1,6 +1,7 @@
 """Pretraining losses: plain modules, tensors in, a dict with ``loss`` and figures to log out."""
 
 from densevlm_mm.models.losses.caption_contrast import CaptionContrastLoss
+from densevlm_mm.models.losses.correlation_distillation import CorrelationDistillationLoss
 from densevlm_mm.models.losses.decoupled_alignment import DecoupledAlignmentLoss
 from densevlm_mm.models.losses.feature_distillation import FeatureDistillationLoss
 from densevlm_mm.models.losses.normalizer import mean_over_processes
@@ -11,6 +12,7 @@ from densevlm_mm.models.losses.weighted_losses import WeightedLosses
 
 __all__ = [
     "CaptionContrastLoss",
+    "CorrelationDistillationLoss",
     "DecoupledAlignmentLoss",
     "FeatureDistillationLoss",
     "PretrainingLoss",

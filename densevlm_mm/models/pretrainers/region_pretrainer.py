@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from densevlm_mm.models.layers import image_indices, pool_boxes, pool_masks, text_similarity
+from densevlm_mm.models.layers import coherence_auc, image_indices, pool_boxes, pool_masks, text_similarity
 from densevlm_mm.models.losses import PretrainingLoss
 from densevlm_mm.models.open_vocabulary import embedding_facts
 from densevlm_mm.models.pretrainers.student_features import StudentFeatures
@@ -174,8 +174,8 @@ class RegionPretrainer(BaseModel):
 
         Returns:
             ``'loss'``: the loss module's dict. ``'predict'``: the data samples with ``pred_regions`` (``box_scores``
-            and ``mask_scores``, cosines (N, K)) and
-            ``vocabulary_classes``, the names of the K classes. ``'tensor'``: the dense maps (B, D, h, w).
+            and ``mask_scores``, cosines (N, K)), ``vocabulary_classes``, the names of the K classes, and
+            ``coherence_auc`` of those that have a ``segment_map``. ``'tensor'``: the dense maps (B, D, h, w).
         """
         if mode == "tensor":
             return self.encoder.dense(inputs)
@@ -221,7 +221,7 @@ class RegionPretrainer(BaseModel):
             )
 
     def predict(self, dense: Tensor, data_samples: list[RegionDataSample]) -> list[RegionDataSample]:
-        """Classify the annotated regions by their boxes and by their masks."""
+        """Classify the annotated regions by their boxes and by their masks, and see how coherent the maps are."""
         regions = [sample.gt_regions for sample in data_samples]
         sizes = [len(r.labels) for r in regions]
         boxes_ND = pool_boxes(dense, [r.boxes_norm_xyxy for r in regions])
@@ -231,6 +231,9 @@ class RegionPretrainer(BaseModel):
         for sample, box_scores_NK, mask_scores_NK in zip(data_samples, box_scores, mask_scores, strict=True):
             sample.pred_regions = InstanceData(box_scores=box_scores_NK, mask_scores=mask_scores_NK)
             sample.set_metainfo(dict(vocabulary_classes=self.predicted_classes()))
+        for sample, dense_DHW in zip(data_samples, dense, strict=True):
+            if "segment_map" in sample:
+                sample.coherence_auc = coherence_auc(dense_DHW, sample.segment_map)
         return data_samples
 
     def predicted_classes(self) -> tuple[str, ...]:

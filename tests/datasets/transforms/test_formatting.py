@@ -37,7 +37,9 @@ def test_regions_and_meta_information_are_packed():
         boxes_norm_xyxy=np.zeros((0, 4), np.float32),
         masks=np.zeros((0, 2, 2), bool),
     )
-    sample = PackRegionInputs()(results(regions=regions, gt_regions=gt_regions))["data_samples"]
+    annotated = results(regions=regions, gt_regions=gt_regions, segment_map=np.full((2, 2), -1))
+    sample = PackRegionInputs()(annotated)["data_samples"]
+    assert torch.equal(sample.segment_map, torch.full((2, 2), -1))
     assert isinstance(sample, RegionDataSample)
     assert sample.regions.cell_ids.dtype == torch.int64
     assert len(sample.regions) == 3

@@ -5,7 +5,12 @@ import torch
 from torch.nn import functional
 
 from densevlm_mm.datasets.transforms import LoadPanopticRegions
-from densevlm_mm.datasets.transforms.panoptic import decode_segment_ids, masks_on_grid, segment_extents
+from densevlm_mm.datasets.transforms.panoptic import (
+    decode_segment_ids,
+    masks_on_grid,
+    segment_extents,
+    segments_on_grid,
+)
 
 IDS = np.array([1, 256, 65536, 70003, 16777215])
 
@@ -129,3 +134,44 @@ def test_wrong_use_is_an_error():
         LoadPanopticRegions(0)
     with pytest.raises(KeyError, match="put ResizeLongestSide and PadToSquare before it"):
         LoadPanopticRegions(8)(dict(seg_map_path="x"))
+
+
+def test_a_cell_is_of_the_segment_that_covers_most_of_it():
+    segment_ids = random_segments(48, 64)
+    segment_ids[30:40, 10:40] = 0  # void
+    ids = IDS[[3, 0, 4, 1]]  # in no order; the third one is not asked for, and so void too
+    labels = segments_on_grid(segment_ids, ids, (48, 64), (8, 8), 8)
+    for y in range(8):
+        for x in range(8):
+            cell = segment_ids[8 * y : 8 * y + 8, 8 * x : 8 * x + 8]
+            counts = [(cell == segment_id).sum() for segment_id in ids]
+            if sum(counts) < 64 and 64 - sum(counts) > max(counts):
+                assert labels[y, x] == -1
+            elif max(counts) > 64 - sum(counts):
+                assert counts[labels[y, x]] == max(counts)
+    assert (labels[6:] == -1).all()
+    assert set(np.unique(labels)) == {-1, 0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (30, 40), (6, 8), (1, 200)])
+def test_cells_of_scaled_images_are_found_where_they_are(shape):
+    segment_ids = np.where(np.arange(shape[1]) < shape[1] / 2, 5, 9)[None].repeat(shape[0], 0).astype(np.int32)
+    area = (48, 64) if shape[0] > 1 else (1, 64)
+    labels = segments_on_grid(segment_ids, np.array([9, 5]), area, (8, 8), 8)
+    rows = 6 if shape[0] > 1 else 0  # a row of one pixel covers an eighth of its cells
+    assert (labels[:rows, :4] == 1).all()
+    assert (labels[:rows, 4:] == 0).all()
+    assert (labels[rows:] == -1).all()
+
+
+def test_segment_map_has_all_segments_but_crowds(tmp_path):
+    segment_ids = np.zeros((64, 64), np.int32)
+    segment_ids[:, :16], segment_ids[:, 16:32], segment_ids[:, 32:40] = 5, 7, 9
+    infos = [dict(id=5, iscrowd=True), dict(id=7, bbox_xyxy=(0, 0, 1, 1)), dict(id=9)]  # the second is too small
+    results = LoadPanopticRegions(8)(results_for(tmp_path, segment_ids, infos))
+    assert len(results["gt_regions"]["labels"]) == 1
+    assert results["segment_map"].shape == (8, 8)
+    assert results["segment_map"][3].tolist() == [-1, -1, 0, 0, 1, -1, -1, -1]
+    with_crowd = LoadPanopticRegions(8, with_crowd=True)(results_for(tmp_path, segment_ids, infos))["segment_map"]
+    assert with_crowd[3].tolist() == [0, 0, 1, 1, 2, -1, -1, -1]
+    assert (segments_on_grid(segment_ids, np.zeros(0, int), (64, 64), (8, 8), 8) == -1).all()

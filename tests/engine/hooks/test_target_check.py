@@ -17,6 +17,7 @@ from densevlm_mm.models.pretrainers import RegionPretrainer
 from densevlm_mm.registry import HOOKS, MODELS
 
 TEACHER = dict(type="DenseImageEncoder", model_name="TinyScenes-S", checkpoint="random")
+VOCABULARY = dict(vocabulary="tiny_scenes", templates="plain")  # never encoded here
 
 
 @MODELS.register_module()
@@ -43,9 +44,9 @@ def _unregister():
         HOOKS.module_dict.pop(name)
 
 
-def check(loss: str, *hooks: TargetHook) -> None:
+def check(loss: str, *hooks: TargetHook, **options) -> None:
     encoder = dict(TEACHER, trainable="blocks")
-    model = RegionPretrainer(encoder, dict(type=loss))
+    model = RegionPretrainer(encoder, dict(type=loss), **options)
     TargetCheckHook().before_train(SimpleNamespace(model=model, hooks=hooks))
 
 
@@ -57,6 +58,8 @@ def test_targets_of_regions_and_images_and_facts_of_the_data_are_found() -> None
 def test_a_target_that_no_hook_writes_is_named_with_the_hooks_that_would() -> None:
     with pytest.raises(ValueError, match=r"FeatureDistillationLoss needs 'teacher_features'.*: CropTeacherHook\."):
         check("FeatureDistillationLoss", RegionRetrievalHook(TEACHER))
+    with pytest.raises(ValueError, match=r"needs 'teacher_logits', .*: CropTeacherHook would, with other arguments\."):
+        check("DecoupledAlignmentLoss", CropTeacherHook(TEACHER), class_embeddings=VOCABULARY)
     with pytest.raises(ValueError, match=r"ViewLoss needs 'caption', which no hook of this run writes: .*SentenceHook"):
         check("ViewLoss", ViewHook())
 

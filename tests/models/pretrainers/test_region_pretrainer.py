@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from densevlm_mm.models.layers import coherence_auc
 from densevlm_mm.models.losses import PretrainingLoss
 from densevlm_mm.models.pretrainers import RegionPretrainer
 from densevlm_mm.models.pretrainers.student_features import StudentFeatures
@@ -107,10 +108,14 @@ def test_predict_scores_boxes_and_masks_as_cosines() -> None:
     empty.gt_regions = InstanceData(
         labels=torch.zeros(0, dtype=torch.int64), boxes_norm_xyxy=torch.zeros(0, 4), masks=masks[:0]
     )
+    sample.segment_map = torch.arange(8).repeat_interleave(8).view(8, 8) // 3
     data = model.data_preprocessor(dict(inputs=training_batch()["inputs"], data_samples=[sample, empty]))
     with torch.no_grad():
         first, second = model(**data, mode="predict")
         dense = model.encoder.dense(data["inputs"])
+    assert first.coherence_auc == coherence_auc(dense[0], sample.segment_map)
+    assert 0 < first.coherence_auc < 1
+    assert "coherence_auc" not in second  # nothing is annotated
     feature = torch.stack([dense[0, :, y, x] for y in range(3) for x in range(2, 5)]).mean(0)
     expected = torch.nn.functional.cosine_similarity(feature[None], model.test_text)
     torch.testing.assert_close(first.pred_regions.mask_scores[0], expected)
