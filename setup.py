@@ -49,7 +49,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["densevlm_mm", "densevlm_mm.*"]),
-    package_data={"densevlm_mm": ["assets/*", "tiny_scenes/assets/*", "vocabulary/data/*.json"]},
+    package_data={
+        "densevlm_mm": [
+            *("assets/*", "tiny_scenes/assets/*"),
+            *("vocabulary/data/*.json", "vocabulary/synonym_tables/*.json"),
+        ]
+    },
     cmdclass={"build_py": BuildWithProjectFiles},
     entry_points={"console_scripts": ["densevlm = densevlm_mm.cli:main"]},
     install_requires=requirements(),

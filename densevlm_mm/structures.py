@@ -31,6 +31,7 @@ class RegionDataSample(BaseDataElement):
             :func:`densevlm_mm.models.layers.coherence_auc`.
         pred_regions: Scores of the annotated regions, written by the model; ``box_scores`` and ``mask_scores``
             (N, K) float32 cosines.
+        compared_regions: The same over a second vocabulary, see :meth:`RegionPretrainer.compare_vocabulary`.
     """
 
     _regions: InstanceData

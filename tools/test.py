@@ -5,6 +5,7 @@ CHECKPOINT is a checkpoint of tools/train.py or, for configs/densevlm, encoder w
 Examples:
     python tools/test.py configs/tiny/densevlm.py work_dirs/densevlm/iter_300.pth
     python tools/test.py configs/densevlm/pretrain_coco.py weights/EVA02_CLIP_B_psz16_s8B.pt --out per_class.csv
+    python tools/test.py configs/tiny/densevlm.py work_dirs/densevlm/iter_300.pth --synonyms tiny_scenes
     torchrun --nproc_per_node 2 tools/test.py configs/tiny/densevlm.py CHECKPOINT --launcher pytorch
 """
 
@@ -24,6 +25,13 @@ def parse_args() -> argparse.Namespace:
         help="write results: .csv or .json, the per-class table of a region evaluation or a segmentor; .pkl, the "
         "predictions; a folder, the label maps of a segmentor",
     )
+    parser.add_argument(
+        "--synonyms",
+        metavar="FILE",
+        help="also ask for the classes by other names and print what that costs: a .json or .txt of names and synonyms "
+        "(docs/vocabularies.md), an LVIS annotation file, 'own' for the names behind a class's first comma, or a "
+        "packaged table",
+    )
     parser.add_argument("--show", action="store_true", help="show predictions in a window")
     parser.add_argument("--show-dir", metavar="DIR", help="draw predictions into this folder")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds that a shown image stays")
@@ -41,6 +49,7 @@ def main() -> None:
         check_inputs,
         enable_outputs,
         enable_show,
+        enable_synonyms,
         enable_tta,
         exit_on_user_error,
         load_experiment,
@@ -52,6 +61,8 @@ def main() -> None:
         use_checkpoint(cfg, args.checkpoint)
         if args.out:
             enable_outputs(cfg, args.out)
+        if args.synonyms:
+            enable_synonyms(cfg, args.synonyms)
         if args.show or args.show_dir:
             enable_show(cfg, args.show_dir, args.show, args.wait_time)
         if args.tta:

@@ -18,6 +18,7 @@ from densevlm_mm.analysis.style import picture, series_colours
 from densevlm_mm.apis import check_inputs
 from densevlm_mm.datasets.annotations.captions import CaptionedImage, load_captions
 from densevlm_mm.datasets.image_files import decode_image, read_file
+from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.registry import DATASETS
 
 RETRIEVAL_RANKS = (1, 5, 10)
@@ -41,22 +42,27 @@ class _WholeImages(Dataset):
         return self.transform(Image.fromarray(image))
 
 
-@torch.no_grad()
-def embed_images(
-    model: AnalysisModel,
-    paths: Sequence[str],
-    batch_size: int = 64,
-    num_workers: int = 0,
-    track: Callable[[Iterable], Iterable] = iter,
-) -> Tensor:
-    """Embed whole images with the encoder's ordinary attention and pooling, at its native size.
+def whole_image_loader(
+    model: AnalysisModel, paths: Sequence[str], batch_size: int = 64, num_workers: int = 0
+) -> DataLoader:
+    """Batches (B, 3, n, n) of whole images, prepared as the encoder's weights were trained to see them.
 
     Args:
         model: Whose encoder is looked at.
         paths: N image files.
-        batch_size: Images per forward pass.
+        batch_size: Images a batch.
         num_workers: Processes that load images.
-        track: Wraps the iteration over the batches, for a progress bar.
+    """
+    return DataLoader(_WholeImages(paths, model), batch_size, num_workers=num_workers)
+
+
+@torch.no_grad()
+def embed_images(encoder: DenseImageEncoder, batches: Iterable[Tensor]) -> Tensor:
+    """Embed whole images with the encoder's ordinary attention and pooling.
+
+    Args:
+        encoder: What embeds.
+        batches: Of :func:`whole_image_loader`, N images in all.
 
     Returns:
         Unit vectors (N, D) on the CPU.
@@ -65,9 +71,8 @@ def embed_images(
         FileNotFoundError: If an image does not exist.
         ValueError: If a file is not a complete image.
     """
-    loader = DataLoader(_WholeImages(paths, model), batch_size, num_workers=num_workers)
-    rows = [normalize(model.encoder(images.to(model.device)).float(), dim=-1).cpu() for images in track(loader)]
-    return torch.cat(rows)
+    device = next(encoder.parameters()).device
+    return torch.cat([normalize(encoder(images.to(device)).float(), dim=-1).cpu() for images in batches])
 
 
 def class_hits(similarity_NK: Tensor, present_NK: Tensor, top: int = 1) -> Tensor:
@@ -184,17 +189,64 @@ def default_captions(cfg: Config) -> tuple[Path, Path]:
     return root / captions, root / dataset.data_prefix["img"]
 
 
+class WholeImageTask:
+    """What an encoder is asked about whole images: classes and captions, embedded once for all weights of its tower.
+
+    Args:
+        model: The encoder with its text tower.
+        captions: Captions file and image folder; ``None`` leaves retrieval out.
+
+    Attributes:
+        paths: The N images of both parts, each once.
+
+    Raises:
+        FileNotFoundError: If data or weights are missing.
+        ValueError: If data is malformed, or the model's vocabulary is not the data set's.
+    """
+
+    def __init__(self, model: AnalysisModel, captions: tuple[str | Path, str | Path] | None) -> None:
+        labelled, self._present_NK, classes = labelled_images(model.cfg)
+        captioned = [] if captions is None else load_captions(*captions)
+        embeddings = model.class_embeddings()
+        check_vocabulary(model, embeddings.classes, classes)
+        self._classes_KD = normalize(embeddings.embeddings, dim=-1)
+        row_of = {path: row for row, path in enumerate(dict.fromkeys([*labelled, *(im.path for im in captioned)]))}
+        self.paths = list(row_of)
+        self._labelled_rows = [row_of[path] for path in labelled]
+        self._captioned_rows = [row_of[image.path] for image in captioned]
+        if captioned:
+            texts, self._pairs = unique_captions(captioned)
+            self._captions_TD = model.embed_captions(texts)
+
+    def score(self, images_ND: Tensor) -> dict[str, float]:
+        """Score an encoder by its embeddings of the task's images.
+
+        - ``class_top1``, ``class_top5``: percent of the test images that show (one of) the best class(es) among all K;
+          ``class_chance``: what guessing a class gives. Classes are embedded as the config says.
+        - ``image_to_text_r1/5/10``, ``text_to_image_r1/5/10``: see :func:`retrieval_recalls`; captions as they are.
+        - ``num_images``, ``num_captioned_images``, ``num_captions`` (distinct).
+
+        Args:
+            images_ND: Unit vectors, in the order of ``paths``.
+        """
+        present_NK, similarity_NK = self._present_NK, images_ND[self._labelled_rows] @ self._classes_KD.T
+        scores = {
+            f"class_top{top}": 100.0 * float(class_hits(similarity_NK, present_NK, top).double().mean())
+            for top in (1, 5)
+        }
+        scores |= dict(class_chance=100.0 * float(present_NK.double().mean()), num_images=len(present_NK))
+        if self._captioned_rows:
+            scores |= retrieval_recalls(images_ND[self._captioned_rows], self._captions_TD, self._pairs)
+            scores |= dict(num_captioned_images=len(self._captioned_rows), num_captions=len(self._captions_TD))
+        return scores
+
+
 def image_level_scores(
     model: AnalysisModel,
     captions: tuple[str | Path, str | Path] | None,
     track: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, float]:
-    """Score an encoder on whole images.
-
-    - ``class_top1``, ``class_top5``: percent of the test images that show (one of) the best class(es) among all K;
-      ``class_chance``: what guessing a class gives. Classes are embedded as the config says.
-    - ``image_to_text_r1/5/10``, ``text_to_image_r1/5/10``: see :func:`retrieval_recalls`; captions as they are.
-    - ``num_images``, ``num_captioned_images``, ``num_captions`` (distinct).
+    """Score an encoder on whole images, see :meth:`WholeImageTask.score`.
 
     Args:
         model: The encoder.
@@ -205,25 +257,10 @@ def image_level_scores(
         FileNotFoundError: If data or weights are missing.
         ValueError: If data is malformed, or the model's vocabulary is not the data set's.
     """
-    paths, present_NK, classes = labelled_images(model.cfg)
-    captioned = [] if captions is None else load_captions(*captions)
-    embeddings = model.class_embeddings()
-    check_vocabulary(model, embeddings.classes, classes)
-    # One pass over the images that both tasks share.
-    row_of = {path: row for row, path in enumerate(dict.fromkeys([*paths, *(image.path for image in captioned)]))}
-    loader = model.cfg.test_dataloader
-    images_ND = embed_images(model, list(row_of), loader.batch_size, loader.get("num_workers", 0), track)
-    similarity_NK = images_ND[[row_of[path] for path in paths]] @ normalize(embeddings.embeddings, dim=-1).T
-    scores = {
-        f"class_top{top}": 100.0 * float(class_hits(similarity_NK, present_NK, top).double().mean()) for top in (1, 5)
-    }
-    scores |= dict(class_chance=100.0 * float(present_NK.double().mean()), num_images=len(paths))
-    if captioned:
-        texts, pairs = unique_captions(captioned)
-        captioned_ND = images_ND[[row_of[image.path] for image in captioned]]
-        scores |= retrieval_recalls(captioned_ND, model.embed_captions(texts), pairs)
-        scores |= dict(num_captioned_images=len(captioned), num_captions=len(texts))
-    return scores
+    task = WholeImageTask(model, captions)
+    options = model.cfg.test_dataloader
+    loader = whole_image_loader(model, task.paths, options.batch_size, options.get("num_workers", 0))
+    return task.score(embed_images(model.encoder, track(loader)))
 
 
 def plot_retention(results: Mapping[str, Mapping[str, float]], path: str | Path, title: str = "") -> None:

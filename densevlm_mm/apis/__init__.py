@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         enable_auto_scale_lr,
         load_experiment,
     )
-    from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_tta
+    from densevlm_mm.apis.outputs import enable_outputs, enable_show, enable_synonyms, enable_tta
     from densevlm_mm.apis.preflight import MissingInputsError, check_inputs
     from densevlm_mm.apis.trackers import TRACKERS, enable_trackers
     from densevlm_mm.apis.vocabulary import names_of_arguments, use_vocabulary
@@ -37,6 +37,7 @@ __all__ = [
     "enable_auto_scale_lr",
     "enable_outputs",
     "enable_show",
+    "enable_synonyms",
     "enable_trackers",
     "enable_tta",
     "exit_on_user_error",
@@ -65,6 +66,7 @@ __getattr__, __dir__ = lazy_exports(
         "enable_auto_scale_lr": "experiment",
         "enable_outputs": "outputs",
         "enable_show": "outputs",
+        "enable_synonyms": "outputs",
         "enable_trackers": "trackers",
         "enable_tta": "outputs",
         "exit_on_user_error": "command_line",

@@ -65,6 +65,26 @@ def _write_label_maps(cfg: Config, evaluators: list[Any], folder: str) -> None:
     cfg.test_evaluator = [*evaluators, writer]
 
 
+def enable_synonyms(cfg: Config, synonyms: str) -> None:
+    """Test by synonyms of the class names too, see :class:`SynonymTestLoop`.
+
+    Args:
+        cfg: The experiment, changed in place.
+        synonyms: See :meth:`SynonymVocabulary.of`.
+
+    Raises:
+        FileNotFoundError: If it is a file that does not exist.
+        ValueError: If the config has a test loop of its own kind.
+    """
+    if Path(synonyms).suffix.lower() in (".json", ".txt") and not Path(synonyms).is_file():
+        raise FileNotFoundError(f"file of synonyms {synonyms} does not exist")
+    loop = cfg.get("test_cfg") or {}
+    if str(loop.get("type", "TestLoop")).rpartition(".")[2] not in ("TestLoop", "SynonymTestLoop"):
+        raise ValueError(f"--synonyms tests by a SynonymTestLoop, but test_cfg.type of the config is {loop['type']}")
+    cfg.test_cfg = ConfigDict({**loop, "type": "densevlm_mm.SynonymTestLoop", "synonyms": synonyms})
+    _add_import(cfg, "densevlm_mm")
+
+
 def enable_show(cfg: Config, show_dir: str | None, show: bool = False, wait_time: float = 2) -> None:
     """Draw predictions into a folder, or in a window.
 

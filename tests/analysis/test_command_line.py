@@ -3,7 +3,7 @@ from argparse import Namespace
 import pytest
 
 from densevlm_mm.analysis.command_line import file_stem, load_models, one_line_errors, parse_sources
-from densevlm_mm.analysis.retention import embed_images
+from densevlm_mm.analysis.retention import embed_images, whole_image_loader
 
 
 def test_names_become_parts_of_file_names() -> None:
@@ -18,8 +18,10 @@ def test_names_that_would_share_a_file_are_refused() -> None:
 
 def test_a_broken_image_in_a_loading_process_is_one_line(make_model, tmp_path) -> None:
     (tmp_path / "bad.png").write_text("not an image")
+    model = make_model()
+    loader = whole_image_loader(model, [str(tmp_path / "bad.png")], num_workers=1)
     with pytest.raises(SystemExit) as error, one_line_errors("retention.py"):
-        embed_images(make_model(), [str(tmp_path / "bad.png")], num_workers=1)
+        embed_images(model.encoder, loader)
     message = str(error.value)
     assert message.startswith(f"tools/analysis_tools/retention.py: {tmp_path}/bad.png")
     assert "\n" not in message

@@ -17,6 +17,7 @@ from densevlm_mm.analysis.retention import (
     retrieval_ranks,
     retrieval_recalls,
     unique_captions,
+    whole_image_loader,
 )
 from densevlm_mm.datasets.annotations.captions import CaptionedImage
 
@@ -63,7 +64,8 @@ def test_whole_images_are_embedded_as_clip_does(make_model, world) -> None:
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (model.encoder.mean, model.encoder.std))
     images = torch.stack([torch.from_numpy(cv2.imread(path)[..., ::-1].copy()).permute(2, 0, 1) for path in paths])
     expected = normalize(model.encoder((images / 255 - mean) / std), dim=1)
-    torch.testing.assert_close(embed_images(model, paths, batch_size=2), expected, atol=1e-5, rtol=0)
+    embedded = embed_images(model.encoder, whole_image_loader(model, paths, batch_size=2))
+    torch.testing.assert_close(embedded, expected, atol=1e-5, rtol=0)
 
 
 def test_whole_images_are_prepared_as_the_weights_want_them(make_model, tmp_path) -> None:
@@ -75,7 +77,8 @@ def test_whole_images_are_prepared_as_the_weights_want_them(make_model, tmp_path
     model.encoder.preprocess_cfg = {**model.encoder.preprocess_cfg, "resize_mode": "squash", "mean": half, "std": half}
     squashed = to_pil_image(pixels).resize((64, 64), Image.Resampling.BICUBIC)
     expected = normalize(model.encoder(pil_to_tensor(squashed)[None] / 127.5 - 1), dim=1)
-    torch.testing.assert_close(embed_images(model, [str(tmp_path / "a.png")]), expected, atol=1e-5, rtol=0)
+    embedded = embed_images(model.encoder, whole_image_loader(model, [str(tmp_path / "a.png")]))
+    torch.testing.assert_close(embedded, expected, atol=1e-5, rtol=0)
 
 
 def test_classes_of_images_are_those_of_the_panoptic_file(make_model, world) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "configs/tiny/densevlm.py"
@@ -44,6 +46,20 @@ def on_small_data(tiny_world: Path) -> list[str]:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Region scores, which the tools share."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def trained_checkpoint(tmp_path: Path) -> Path:
+    """A checkpoint as tools/train.py writes it: trained weights that are the initial ones and noise."""
+    weights = load_file(STUDENT.partition("=")[2])
+    initial = {f"encoder.{name}": value.float() for name, value in weights.items() if name.startswith("visual.")}
+    raw = {
+        name: value + 0.02 * torch.randn_like(value) if "trunk.blocks." in name else value
+        for name, value in initial.items()
+    }
+    path = tmp_path / "iter_1.pth"
+    torch.save(dict(meta={}, state_dict=raw, weight_ensemble=dict(alpha=0.7, initial_state_dict=initial)), path)
+    return path
 
 
 def is_picture(path: Path) -> bool:
@@ -115,6 +131,47 @@ def test_retention(run, on_small_data, tmp_path, capsys) -> None:
     assert is_picture(tmp_path / "retention.png")
 
 
+def test_tradeoff(run, on_small_data, tmp_path, capsys, trained_checkpoint) -> None:
+    out, file = tmp_path / "out", trained_checkpoint
+    run(
+        "tradeoff",
+        CONFIG,
+        f"one={file}",
+        f"two={file}",
+        "--alphas",
+        "0:1:0.5",
+        "--by-depth",
+        "--out",
+        out,
+        *on_small_data,
+    )
+    printed = capsys.readouterr().out
+    assert re.search(
+        r"^two 17/17, alpha 1 in the first block to 0.9 in the last: dense_mean [\d.]+, .*text_to_image_r1 ",
+        printed,
+        re.MULTILINE,
+    )
+    assert "one, text_to_image_r1" in printed
+    with (out / "tradeoff.csv").open() as csv_file:
+        rows = [row for row in csv.DictReader(csv_file) if row["model"] == "one"]
+    kinds = ["curve"] * 3 + ["initial", "as evaluated", "two encoders"]
+    assert [row["kind"] for row in rows] == kinds
+    assert [row["alpha"] for row in rows] == ["0.0", "0.5", "1.0", "0.0", "0.7", "0.7"]
+    models = json.loads((out / "tradeoff.json").read_text())["models"]
+    assert models["one"]["curve"] == models["two"]["curve"]
+    assert len(models["one"]["by_depth"]) == 16
+    assert set(models["one"]["numbers"]) == {"text_to_image_r1", "image_to_text_r1"}
+    assert is_picture(out / "tradeoff.png")
+    assert is_picture(out / "tradeoff_by_depth.png")
+
+
+@pytest.mark.parametrize("text", ["0:1", "0:1:0", "1:0:0.1", "0,x", "0:2:0.5"])
+def test_alphas_that_are_none_are_refused(run, tmp_path, capsys, text) -> None:
+    with pytest.raises(SystemExit):
+        run("tradeoff", CONFIG, "a.pth", "--alphas", text, "--out", tmp_path)
+    assert repr(text) in capsys.readouterr().err
+
+
 def test_a_tool_starts_as_a_program_of_its_own(run_tool) -> None:
     result = run_tool("analysis_tools/confusion_matrix.py", "--help")
     assert "Examples:" in result.stdout
@@ -129,6 +186,7 @@ def test_a_tool_starts_as_a_program_of_its_own(run_tool) -> None:
         ("per_class_accuracy", [STUDENT], "with which config"),
         ("foreground_bias", [CONFIG, STUDENT, "--classes", "sky", "ski"], "no class 'ski'"),
         ("retention", [CONFIG, STUDENT, "--captions", "nowhere.json"], "captions file nowhere.json does not exist"),
+        ("tradeoff", [CONFIG, STUDENT], "holds no initial weights"),
         ("similarity_map", ["IMAGE", "--config", CONFIG, "--checkpoints", STUDENT, "--texts", ""], "has no token"),
         ("similarity_map", ["README.md", "--config", CONFIG, "--checkpoints", STUDENT, "--texts", "sky"], "README.md"),
         ("grid_classification", ["IMAGE", "--checkpoints", f"{STUDENT}@nowhere.py"], "no config file nowhere.py"),

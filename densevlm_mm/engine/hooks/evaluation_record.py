@@ -8,6 +8,7 @@ from typing import Any
 
 from mmcv.transforms import LoadAnnotations
 from mmengine.dist import barrier, is_main_process
+from mmengine.fileio import get_text
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
@@ -33,7 +34,7 @@ class EvaluationRecordHook(Hook):
     of its images), ``classes`` (vocabulary, templates, normalization, text model), ``canvas`` (how images are resized,
     padded and cut), ``image_interpolation``, ``mask_interpolation``, ``num_images`` and ``num_regions``, as far as
     there is such a thing. It stands under ``evaluation`` in the file of ``--out FILE.json`` and beside the figures in
-    ``<time>.json`` of a test's log.
+    ``<time>.json`` of a test's log. The comparison of a :class:`SynonymTestLoop` stands beside it, under ``synonyms``.
 
     Args:
         out_file: JSON to write ``metrics`` and ``evaluation`` of a test to, for metrics without a per-class table.
@@ -68,6 +69,8 @@ class EvaluationRecordHook(Hook):
         """Log the record and put it into the JSON files."""
         self._complete(runner.test_loop)
         runner.logger.info(describe(self._record))
+        comparison = getattr(runner.test_loop, "comparison", None)
+        compared = {} if comparison is None else dict(synonyms=comparison)
         barrier()  # every process has mmengine's logger write the same file
         if not is_main_process():
             return
@@ -75,14 +78,24 @@ class EvaluationRecordHook(Hook):
         if log.is_file():
             # mmengine writes NaN, which is no JSON, and null in the place of counts.
             figures = json.loads(log.read_text(encoding="utf-8")) | (metrics or {})
-            write_json(log, figures | dict(evaluation=self._record))
+            write_json(log, figures | dict(evaluation=self._record) | compared)
         if self.out_file is not None:
-            write_json(self.out_file, dict(metrics=metrics or {}, evaluation=self._record))
+            write_json(self.out_file, dict(metrics=metrics or {}, evaluation=self._record) | compared)
+        if compared:
+            _add_to_class_tables(runner.test_loop, compared)
 
     def _complete(self, loop: Any) -> None:
         for metric in loop.evaluator.metrics:
             if getattr(metric, "num_regions", None) is not None:
                 self._record["num_regions"] = metric.num_regions
+
+
+def _add_to_class_tables(loop: Any, content: Mapping[str, Any]) -> None:
+    """Put what is known after the metrics have written their tables into the JSON files."""
+    for metric in loop.evaluator.metrics:
+        if isinstance(metric, WritesClassTable) and metric.outfile_prefix is not None:
+            file = f"{metric.outfile_prefix}.json"
+            write_json(file, {**json.loads(get_text(file)), **content})
 
 
 def evaluation_record(runner: Runner, dataset: Any) -> dict[str, Any]:

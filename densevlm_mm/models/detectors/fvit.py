@@ -42,6 +42,10 @@ class FViT(TwoStageDetector):
 
     predicted_classes = training_classes
 
+    def predicted_vocabulary(self) -> Vocabulary:
+        """The classes with the names that they are prompted by, see :class:`SynonymTestLoop`."""
+        return self.roi_head.bbox_head.vocabulary
+
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes and their embeddings are, see :class:`OpenVocabularyModel`."""
         facts = embedding_facts(self.roi_head.bbox_head.class_embeddings)

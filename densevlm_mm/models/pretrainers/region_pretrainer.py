@@ -17,6 +17,8 @@ from densevlm_mm.models.pretrainers.targets import collect_target
 from densevlm_mm.models.text import ClassEmbeddings, EmbeddingsConfig, LazyClassEmbeddings, complete_test_options
 from densevlm_mm.registry import MODELS
 from densevlm_mm.structures import RegionDataSample
+from densevlm_mm.vocabulary import Vocabulary
+from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, R regions, K categories, D channels.
 
@@ -87,6 +89,7 @@ class RegionPretrainer(BaseModel):
         tested = complete_test_options(test_class_embeddings, class_embeddings)
         if tested != class_embeddings:
             self._test_classes = self._lazily(tested, source)
+        self._compared_classes: LazyClassEmbeddings | None = None
 
     @property
     def step(self) -> int:
@@ -156,6 +159,8 @@ class RegionPretrainer(BaseModel):
             FileNotFoundError: If a file is missing.
             ValueError: If the classes are not what the loss or the encoder needs, or there is no test vocabulary.
         """
+        if not training and self._compared_classes is not None:
+            self._compared_classes.resolve()
         for name in {"text", "thing_mask"}.intersection(self.loss_module.inputs) if training else {"test_text"}:
             getattr(self, name)
 
@@ -226,15 +231,49 @@ class RegionPretrainer(BaseModel):
         sizes = [len(r.labels) for r in regions]
         boxes_ND = pool_boxes(dense, [r.boxes_norm_xyxy for r in regions])
         masks_ND = pool_masks(dense, [r.masks for r in regions])
-        box_scores = text_similarity(boxes_ND, self.test_text).split(sizes)
-        mask_scores = text_similarity(masks_ND, self.test_text).split(sizes)
-        for sample, box_scores_NK, mask_scores_NK in zip(data_samples, box_scores, mask_scores, strict=True):
-            sample.pred_regions = InstanceData(box_scores=box_scores_NK, mask_scores=mask_scores_NK)
+        for field, text_KD in self._compared_texts.items():
+            box_scores = text_similarity(boxes_ND, text_KD).split(sizes)
+            mask_scores = text_similarity(masks_ND, text_KD).split(sizes)
+            for sample, box_scores_NK, mask_scores_NK in zip(data_samples, box_scores, mask_scores, strict=True):
+                setattr(sample, field, InstanceData(box_scores=box_scores_NK, mask_scores=mask_scores_NK))
+        for sample in data_samples:
             sample.set_metainfo(dict(vocabulary_classes=self.predicted_classes()))
         for sample, dense_DHW in zip(data_samples, dense, strict=True):
             if "segment_map" in sample:
                 sample.coherence_auc = coherence_auc(dense_DHW, sample.segment_map)
         return data_samples
+
+    def compare_vocabulary(self, vocabulary: VocabularySource | None) -> None:
+        """Classify regions over a second vocabulary too, from the same features: ``compared_regions`` of the samples.
+
+        Args:
+            vocabulary: As `Vocabulary.load` takes it; prompts are those of the first one. None: no longer.
+
+        Raises:
+            ValueError: If there is no test vocabulary, or its embeddings come from a file, of which no others can be
+                made.
+        """
+        if vocabulary is not None and self._test_classes is None:
+            raise ValueError("model.test_class_embeddings is missing: there is no vocabulary to compare with.")
+        known = self._test_classes
+        self._compared_classes = None if vocabulary is None or known is None else known.with_vocabulary(vocabulary)
+
+    @property
+    def _compared_texts(self) -> dict[str, Tensor]:
+        """Fields of the data samples to the unit text (K, D) of the vocabulary that they are over."""
+        compared = self._compared_classes
+        second = {} if compared is None else {"compared_regions": compared.unit_text(self._device)}
+        return {"pred_regions": self.test_text, **second}
+
+    def predicted_vocabulary(self) -> Vocabulary:
+        """The test classes with the names that they are prompted by.
+
+        Raises:
+            ValueError: If there are none, or ready embeddings alone.
+        """
+        if self._test_classes is None:
+            raise ValueError("model.test_class_embeddings is missing: there is no vocabulary to compare with.")
+        return self._test_classes.vocabulary
 
     def predicted_classes(self) -> tuple[str, ...]:
         """Names of the classes that regions are classified into; none without a vocabulary."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from densevlm_mm.models.open_vocabulary import check_finite_scores
 from densevlm_mm.models.segmentors.prompted_classes import PromptedClasses
 from densevlm_mm.models.segmentors.score_maps import CLASSES_AT_ONCE, choose_classes, resize_maps
+from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, T classes, P prompts, D embedding size; h x w the grid of patches.
@@ -138,11 +139,15 @@ class CATSeg(BaseSegmentor):
         """Names of the classes that predictions are over."""
         return self.test_classes.names
 
+    def predicted_vocabulary(self) -> Vocabulary:
+        """The classes with the names that they are prompted by, see :class:`SynonymTestLoop`."""
+        return Vocabulary.load(self._tested)
+
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes of predictions are, see :class:`OpenVocabularyModel`."""
         templates, synonyms = self._prompting
         return dict(
-            vocabulary=self._tested,
+            vocabulary=self._tested.name if isinstance(self._tested, Vocabulary) else self._tested,
             num_classes=len(self.test_classes.names),
             templates=templates,
             synonyms=synonyms,

@@ -14,6 +14,7 @@ from torch import Tensor
 from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_facts, embedding_options
 from densevlm_mm.models.segmentors.san_weights import load_clip_image_tower
 from densevlm_mm.models.text import EmbeddingsConfig, LazyClassEmbeddings, complete_test_options
+from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 
@@ -145,6 +146,10 @@ class OpenVocabularySAN(MultimodalEncoderDecoder):
     def predicted_classes(self) -> tuple[str, ...]:
         """Names of the classes that predictions are over."""
         return self.text_encoder.test_classes
+
+    def predicted_vocabulary(self) -> Vocabulary:
+        """The classes with the names that they are prompted by, see :class:`SynonymTestLoop`."""
+        return self.test_embeddings.vocabulary
 
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes of predictions and their embeddings are, see :class:`OpenVocabularyModel`."""

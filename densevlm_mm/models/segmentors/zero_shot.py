@@ -18,6 +18,7 @@ from densevlm_mm.models.open_vocabulary import check_finite_scores, embedding_fa
 from densevlm_mm.models.segmentors.san_text_classifier import check_number_of_classes
 from densevlm_mm.models.segmentors.score_maps import CLASSES_AT_ONCE, choose_classes
 from densevlm_mm.models.text import EmbeddingsConfig, LazyClassEmbeddings
+from densevlm_mm.vocabulary import Vocabulary
 from densevlm_mm.vocabulary.vocabulary import VocabularySource
 
 # B images, K classes, R regions, D embedding size; h x w the grid of the dense map.
@@ -129,6 +130,10 @@ class ZeroShotSegmentor(BaseSegmentor):
         return self._classes.classes
 
     predicted_classes = training_classes
+
+    def predicted_vocabulary(self) -> Vocabulary:
+        """The classes with the names that they are prompted by, see :class:`SynonymTestLoop`."""
+        return self._classes.vocabulary
 
     def vocabulary_facts(self) -> dict[str, Any]:
         """Say what the classes and their embeddings are, see :class:`OpenVocabularyModel`."""

@@ -91,6 +91,21 @@ class LazyClassEmbeddings:
         return self._names.classes
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """Names and prompt names of the classes, without ``extra_classes``; encodes nothing.
+
+        Raises:
+            FileNotFoundError: If a file of the user's is not there.
+            ValueError: If there are only ready embeddings, of which nobody knows the prompts.
+        """
+        if self._request is None or self._request.vocabulary is None:
+            raise ValueError(
+                f"class embeddings {self.name!r} come from a file, of which no others can be made; give "
+                "dict(vocabulary=..., model_name=..., checkpoint=...), with which embeddings can be built."
+            )
+        return Vocabulary.load(self._request.vocabulary)
+
+    @property
     def embed_dim(self) -> int:
         """D; opens a user's file, encodes nothing."""
         if self._request is None or self._embeddings is not None:

@@ -114,6 +114,11 @@ class CosineBBoxHead(ConvFCBBoxHead):
         return self._classes.classes[:-1]
 
     @property
+    def vocabulary(self) -> Vocabulary:
+        """The C classes with the names that they are prompted by."""
+        return self._classes.vocabulary
+
+    @property
     def class_embeddings(self) -> ClassEmbeddings:
         """Embeddings of the C classes and the background; the first use may encode them."""
         return self._classes.resolve()
