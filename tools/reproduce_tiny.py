@@ -17,9 +17,10 @@ from pathlib import Path
 
 from report.experiments import NAMES, select_experiments
 from report.page import write_report
-from report.plan import WORLD_FILES, Settings, plan_tasks, world_task
+from report.plan import plan_tasks, world_task
 from report.results import collect
 from report.runs import run_tasks
+from report.settings import WORLD_FILES, Settings
 
 
 def parse_args() -> argparse.Namespace:

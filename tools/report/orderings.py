@@ -24,9 +24,12 @@ class Ordering:
 
     Args:
         title: The claim in words.
-        metric: Of tools/test.py or of tools/analysis_tools/retention.py.
+        metric: Of tools/test.py, of tools/analysis_tools/retention.py or of :mod:`report.results`.
         pairs: Of a lower and a higher experiment; all must hold.
         margin: How many points must lie between them at least; a negative one allows that many the other way.
+        share: What the lower one is multiplied with: the higher one must reach this share of it.
+        may_tie: Whether equal figures hold.
+        is_required: Whether what was built counts as working only if this holds.
         source: The table of the paper that states it; empty for what is ours.
         paper_difference: How many points the paper's table has between them.
     """
@@ -37,6 +40,9 @@ class Ordering:
     margin: float = 0.0
     source: str = ""
     paper_difference: float | None = None
+    share: float = 1.0
+    may_tie: bool = False
+    is_required: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,9 @@ class Finding:
     @property
     def difference_texts(self) -> list[str]:
         """Such as ``row 1 - student before: +41.6 ± 2.0``."""
+        share = "" if self.ordering.share == 1 else f"{self.ordering.share:.0%} of "
         return [
-            f"{_label(high)} − {_label(low)}: {difference.text(signed=True)}"
+            f"{_label(high)} − {share}{_label(low)}: {difference.text(signed=True)}"
             for (low, high), difference in zip(self.ordering.pairs, self.differences, strict=False)
         ]
 
@@ -102,10 +109,12 @@ def compare(ordering: Ordering, results: SeedResults) -> Finding:
     def value(seed: int, operand: Operand) -> float:
         return results[seed][operand][metric] if isinstance(operand, str) else operand
 
-    differences = tuple(spread(value(seed, high) - value(seed, low) for seed in seeds) for low, high in ordering.pairs)
+    differences = tuple(
+        spread(value(seed, high) - ordering.share * value(seed, low) for seed in seeds) for low, high in ordering.pairs
+    )
 
     def suffices(difference: float) -> bool:
-        return difference >= ordering.margin if ordering.margin else difference > 0
+        return difference >= ordering.margin if ordering.margin or ordering.may_tie else difference > 0
 
     return Finding(
         ordering,

@@ -8,6 +8,8 @@ import jinja2
 
 from densevlm_mm.files import write_text
 from densevlm_mm.tables import write_json
+from report import beyond
+from report.experiment import Table
 from report.experiments import (
     COLUMNS,
     EXPERIMENTS,
@@ -15,7 +17,6 @@ from report.experiments import (
     LOWER_IS_BETTER,
     RETENTION_COLUMNS,
     TABLES,
-    Table,
 )
 from report.orderings import (
     AGREES,
@@ -27,13 +28,13 @@ from report.orderings import (
     Ordering,
     compare,
 )
-from report.pictures import page_pictures
-from report.plan import Settings
+from report.pictures import page_pictures, tradeoff_picture
 from report.results import Report
+from report.settings import Settings
 from report.statistics import Spread, best_experiments
 
 _TEMPLATE = "page.html.j2"
-_METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS}
+_METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS, "beyond": beyond.COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,14 @@ def write_report(report: Report) -> Path:
         expectations=finding_groups(report.expectations),
         questions=report.questions,
         tables=[made for table in TABLES if (made := page_table(report, table)) is not None],
+        beyond=finding_groups(report.beyond),
+        beyond_line=_count("expectations", report.beyond),
+        required_line=_count("required ones", [f for f in report.beyond if f.ordering.is_required]),
+        beyond_tables=[made for table in beyond.TABLES if (made := page_table(report, table, "beyond")) is not None],
         retention=retention_table(report),
         seed_tables=[seed_table(report, seed) for seed in report.settings.seeds],
         pictures=pictures,
+        tradeoff=tradeoff_picture(report),
         stale=[run.name for run in report.runs if not run.is_current],
         cpu_minutes=sum(run.cpu_seconds for run in report.runs) / 60,
     )
@@ -165,20 +171,33 @@ def _cells(report: Report, name: str, rows: Sequence[str], group: str, marks_bes
     return tuple(cells)
 
 
-def page_table(report: Report, table: Table) -> PageTable | None:
-    """A table of the page; None if nothing of it was measured."""
+def page_table(report: Report, table: Table, group: str = "table") -> PageTable | None:
+    """A table of the page; None if nothing of it was measured.
+
+    Args:
+        report: What was measured.
+        table: Its rows.
+        group: Of its columns, a key of ``_METRIC_GROUPS``.
+    """
     present = [name for name in table.rows if name in report.summary]
     if not present:
         return None
     rows = tuple(
-        (title, _cells(report, name, present, "table", table.marks_best)) for name, title in table.rows.items()
+        (_row_title(report, name, title), _cells(report, name, present, group, table.marks_best))
+        for name, title in table.rows.items()
     )
-    return PageTable(table.title, table.note, tuple(COLUMNS), rows)
+    return PageTable(table.title, table.note, tuple(_METRIC_GROUPS[group]), rows)
+
+
+def _row_title(report: Report, name: str, title: str) -> str:
+    """The title of a row; it says so if a sweep was measured for one seed where the report has several."""
+    sweeps = {experiment.name for experiment in report.settings.experiments if experiment.first_seed_only}
+    return f"{title} (seed {report.settings.seeds[0]})" if name in sweeps and len(report.settings.seeds) > 1 else title
 
 
 def retention_table(report: Report) -> PageTable | None:
     """What is left of the knowledge of whole images; None if it was not measured."""
-    names = [name for name, metrics in report.summary.items() if "class_top1" in metrics]
+    names = [name for name in LABELS if "class_top1" in report.summary.get(name, {}) and name not in beyond.LABELS]
     if not names:
         return None
     rows = tuple((LABELS[name], _cells(report, name, names, "retention", True)) for name in names)

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from report import beyond
 from report.before_after import stack_before_after
 from report.experiments import LABELS
 from report.glance import plot_glance
-from report.plan import Settings, confusion_pictures, experiment_folder
+from report.picture_tasks import confusion_pictures
 from report.results import Report
+from report.settings import Settings, experiment_folder
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,13 @@ def page_pictures(report: Report) -> list[Picture]:
     folder = settings.folder("pictures")
     found = {run.name for run in report.runs}
     pictures = []
-    names = [name for name in LABELS if name in report.summary]
+    names = [name for name in LABELS if name in report.summary and name not in beyond.LABELS]
     if names:
         plot_glance(report.summary, names, folder / "glance.png")
         pictures.append(
             Picture(
                 "pictures/glance.png",
-                "All experiments at a glance",
+                "The paper's experiments at a glance",
                 "A bar is the mean over the seeds, a dot one seed. Compare how Masks-S and the foreground bias differ "
                 "with how the offset control does, which a shift between things and stuff cannot change.",
             )
@@ -125,11 +127,26 @@ def _tool_pictures(settings: Settings) -> list[tuple[str, Picture]]:
             ),
         ),
         (
-            f"runs/seed{settings.seeds[0]}/retention",
+            "pictures/retention",
             Picture(
-                f"runs/seed{settings.seeds[0]}/retention/retention.png",
+                "pictures/retention/retention.png",
                 "Whole images, before and after",
-                seed + "What each training leaves of zero-shot classes and retrieval (open it: many bars).",
+                seed + "What each training leaves of zero-shot classes and retrieval.",
             ),
         ),
     ]
+
+
+def tradeoff_picture(report: Report) -> Picture | None:
+    """The curves over alpha of the first seed; None if they were not measured."""
+    seed = report.settings.seeds[0]
+    name = f"runs/seed{seed}/tradeoff"
+    if name not in {run.name for run in report.runs}:
+        return None
+    return Picture(
+        f"{name}/tradeoff.png",
+        "Regions against whole images",
+        f"Seed {seed}. Each line is one training, a point one weight alpha of its ensemble with the initial model, "
+        "from alpha 0 (the initial model) to 1 (the trained weights). To the right: better regions; up: more of what "
+        "CLIP knew of whole images. Two encoders: regions from the trained model, whole images from the initial one.",
+    )

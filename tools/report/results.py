@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from densevlm_mm.analysis.tradeoff import dense_mean
+from report.beyond_orderings import BEYOND_EXPECTATIONS
+from report.experiments import LABELS
 from report.orderings import OUR_EXPECTATIONS, PAPER_ORDERINGS, QUESTIONS, Finding, compare
-from report.plan import Settings, result_file, retention_file
 from report.runs import Outcome
+from report.settings import Settings, result_file, retention_file, tradeoff_file
 from report.statistics import Spread, over_seeds
 from report.tasks import Task, package_versions, source_digest
 
@@ -44,6 +47,7 @@ class Report:
         paper: The orderings that the paper states.
         expectations: What we expect of this world.
         questions: What neither shows.
+        beyond: What we expect of the experiments beyond the paper.
         runs: What ran, in order.
         failures: Name of a task to what is known about it.
         versions: Of packages.
@@ -55,6 +59,7 @@ class Report:
     paper: tuple[Finding, ...]
     expectations: tuple[Finding, ...]
     questions: tuple[Finding, ...]
+    beyond: tuple[Finding, ...]
     runs: tuple[Run, ...]
     failures: dict[str, str]
     versions: dict[str, str]
@@ -73,6 +78,7 @@ class Report:
             paper_orderings=[_finding_record(finding) for finding in self.paper],
             our_expectations=[_finding_record(finding) for finding in self.expectations],
             questions=[_finding_record(finding) for finding in self.questions],
+            beyond_expectations=[_finding_record(finding) for finding in self.beyond],
             runs=[vars(run) for run in self.runs],
             failures=self.failures,
             versions=self.versions,
@@ -105,6 +111,7 @@ def collect(settings: Settings, tasks: Sequence[Task], outcome: Outcome) -> Repo
         paper=tuple(compare(ordering, results) for ordering in PAPER_ORDERINGS),
         expectations=tuple(compare(ordering, results) for ordering in OUR_EXPECTATIONS),
         questions=tuple(compare(ordering, results) for ordering in QUESTIONS),
+        beyond=tuple(compare(ordering, results) for ordering in BEYOND_EXPECTATIONS),
         runs=tuple(runs),
         failures=failures,
         versions=package_versions(),
@@ -122,15 +129,53 @@ def anonymous(settings: Settings, text: str) -> str:
 def _metrics_of_seed(settings: Settings, seed: int, done: set[str]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for experiment in settings.experiments:
+        if not experiment.runs_with(seed, settings.seeds):
+            continue
         path = result_file(settings, experiment, seed)
-        name = str(path.parent.relative_to(settings.folder("")))
-        if name in done and (experiment.per_seed or seed == settings.seeds[0]):
-            found[experiment.name] = dict(json.loads(path.read_text(encoding="utf-8"))["metrics"])
-    path = retention_file(settings, seed)
-    if str(path.parent.relative_to(settings.folder(""))) in done:
-        for name, scores in json.loads(path.read_text(encoding="utf-8")).items():
-            found[name].update(scores)
+        if _is_done(settings, path, done):
+            found[experiment.name] = _with_derived(_read(path)["metrics"])
+        path = retention_file(settings, experiment, seed)
+        if experiment.name in found and _is_done(settings, path, done):
+            found[experiment.name].update(_read(path)[experiment.name])
+    path = tradeoff_file(settings, seed)
+    if _is_done(settings, path, done):
+        content = _read(path)
+        for experiment in settings.experiments:
+            title = LABELS[experiment.name]
+            if experiment.name in found and title in content["models"]:
+                found[experiment.name].update(_curve_figures(title, content))
     return found
+
+
+def _is_done(settings: Settings, path: Path, done: set[str]) -> bool:
+    """Whether the task in whose folder a file lies has finished."""
+    return str(path.parent.relative_to(settings.folder(""))) in done
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _with_derived(metrics: dict[str, float]) -> dict[str, float]:
+    """Add the mean of Boxes, Masks-T and Masks-S, and the coherence in percent."""
+    derived = dict(metrics, dense_mean=dense_mean(metrics))
+    if "coherence_auc" in metrics:
+        derived["coherence"] = 100 * metrics["coherence_auc"]
+    return derived
+
+
+def _curve_figures(title: str, content: dict[str, Any]) -> dict[str, float]:
+    """Of a curve over alpha, for both recalls: 1 if it lies above another curve of the same method, else 0.
+
+    Curves of other methods are no comparison: what is above what is asked of a method with and without retention.
+    """
+    method = title.split(",")[0].split(" (")[0]
+    above = {
+        record["figure"]
+        for record in content["lies_above"]
+        if record["curve"] == title and record["lies_above"].startswith(method)
+    }
+    return {f"curve_above_{key}": float(key in above) for key in ("image_to_text_r1", "text_to_image_r1")}
 
 
 def _finding_record(finding: Finding) -> dict[str, Any]:
@@ -140,6 +185,8 @@ def _finding_record(finding: Finding) -> dict[str, Any]:
         source=ordering.source,
         metric=ordering.metric,
         margin=ordering.margin,
+        share=ordering.share,
+        is_required=ordering.is_required,
         paper_difference=ordering.paper_difference,
         verdict=finding.verdict,
         holds={str(seed): holds for seed, holds in zip(finding.seeds, finding.holds, strict=True)},

@@ -9,7 +9,7 @@ stuff: the result has the foreground bias that DenseVLM is about. Run it with on
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +156,21 @@ def main() -> None:
     parser.add_argument("--model", choices=sorted(RECIPES), default=STUDENT_NAME)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="instead of the recipe's number of steps")
+    parser.add_argument(
+        "--p-stuff",
+        type=float,
+        metavar="P",
+        help="share of captions of things that mention stuff too, instead of the recipe's",
+    )
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     model = build_clip(args.model, "random")
     tokenizer = build_tokenizer(args.model)
     recipe = RECIPES[args.model]
     if args.steps:
-        recipe = Recipe(args.steps, recipe.p_stuff, recipe.empty_share)
+        recipe = replace(recipe, steps=args.steps)
+    if args.p_stuff is not None:
+        recipe = replace(recipe, p_stuff=args.p_stuff)
     data = load_tiny_scenes(args.data, "train")
     start = time.process_time()
     train(model, tokenizer, data, recipe, args.seed)

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from report.experiments import COLUMNS, EXPERIMENTS, RETENTION_COLUMNS
-from report.plan import Settings, plan_tasks, result_file, retention_file
+from report.beyond import METHODS, PLAIN, knee_name
+from report.experiments import COLUMNS, EXPERIMENTS, LABELS, RETENTION_COLUMNS
+from report.plan import plan_tasks
 from report.results import Report, collect
 from report.runs import Outcome
+from report.settings import Settings, result_file, retention_file, tradeoff_file
 
 METRICS = [key for keys in COLUMNS.values() for key in keys]
 RETENTION = [key for keys in RETENTION_COLUMNS.values() for key in keys]
@@ -50,12 +52,20 @@ def _invented(settings: Settings, lost: tuple[str, ...] = ()) -> Report:
         task.write_record(2.0, 3.0)
     for seed in settings.seeds:
         for number, experiment in enumerate(EXPERIMENTS):
-            metrics = {key: 10.0 + number + 0.5 * seed for key in METRICS}
-            result_file(settings, experiment, seed).parent.mkdir(parents=True, exist_ok=True)
-            result_file(settings, experiment, seed).write_text(json.dumps(dict(metrics=metrics)))
-        scores = {key: 50.0 + seed for key in [*RETENTION, "class_chance"]}
-        names = [experiment.name for experiment in EXPERIMENTS if experiment.with_retention]
-        retention_file(settings, seed).write_text(json.dumps(dict.fromkeys(names, scores)))
+            metrics = {key: 10.0 + number + 0.5 * seed for key in METRICS} | dict(coherence_auc=0.01 * number)
+            scores = {key: 50.0 + seed for key in [*RETENTION, "class_chance"]}
+            for path, content in (
+                (result_file(settings, experiment, seed), dict(metrics=metrics)),
+                (retention_file(settings, experiment, seed), {experiment.name: scores}),
+            ):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(content))
+        titles = [LABELS[name] for method in METHODS for name in (knee_name(method), PLAIN[method])]
+        above = [
+            dict(figure="text_to_image_r1", curve=titles[0], lies_above=titles[1]),
+            dict(figure="image_to_text_r1", curve=titles[0], lies_above=titles[3]),  # of another method: not asked
+        ]
+        tradeoff_file(settings, seed).write_text(json.dumps(dict(models=dict.fromkeys(titles), lies_above=above)))
     for name in ("before", "row4"):
         folder = settings.folder(f"runs/seed0/{name}/test/pictures")
         folder.mkdir(exist_ok=True)

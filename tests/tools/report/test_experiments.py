@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from report import beyond
 from report.experiments import EXPERIMENTS, NAMES, TABLES, select_experiments
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_experiment_has_a_config_and_a_table() -> None:
-    in_tables = {name for table in TABLES for name in table.rows}
+    in_tables = {name for table in (*TABLES, *beyond.TABLES) for name in table.rows}
     assert in_tables == set(NAMES)
     for experiment in EXPERIMENTS:
         assert (ROOT / f"configs/tiny/{experiment.config}.py").is_file()

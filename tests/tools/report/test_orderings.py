@@ -1,5 +1,6 @@
 import pytest
 
+from report.beyond_orderings import BEYOND_EXPECTATIONS
 from report.experiments import COLUMNS, LABELS, NAMES, RETENTION_COLUMNS
 from report.orderings import (
     AGREES,
@@ -73,6 +74,20 @@ def test_a_level_stands_for_an_experiment() -> None:
     assert compare(ceiling, figures).difference_texts[0].startswith("35 − student before: −10.0")
 
 
+def test_a_share_is_of_the_lower_one() -> None:
+    ordering = Ordering("most", "m", ascending("before", "row4"), share=0.8, may_tie=True)
+    finding = compare(ordering, results({"before": 10, "row4": 8}, {"before": 20, "row4": 15}))
+    assert finding.holds == (True, False)
+    assert finding.difference_texts[0].startswith("DenseVLM (row 4) − 80% of student before: −0.5")
+
+
+def test_equal_figures_may_be_allowed() -> None:
+    both_ways = (("before", "row4"), ("row4", "before"))
+    ordering = Ordering("equal", "m", both_ways, may_tie=True)
+    assert compare(ordering, results({"before": 2, "row4": 2})).verdict == AGREES
+    assert compare(ordering, results({"before": 2, "row4": 2.1})).verdict == DISAGREES
+
+
 def test_what_is_missing_is_not_measured() -> None:
     assert compare(CHAIN, results({"before": 1, "row1": 2})).verdict == NOT_MEASURED
     finding = compare(CHAIN, results({"before": 1, "row1": 2}, {"before": 1, "row1": 2, "row4": 3}))
@@ -82,7 +97,8 @@ def test_what_is_missing_is_not_measured() -> None:
 def test_orderings_name_known_experiments_and_metrics() -> None:
     assert set(LABELS) == set(NAMES)
     metrics = {key for columns in (COLUMNS, RETENTION_COLUMNS) for keys in columns.values() for key in keys}
-    for ordering in (*PAPER_ORDERINGS, *OUR_EXPECTATIONS, *QUESTIONS):
+    metrics |= {"dense_mean", "coherence", "curve_above_image_to_text_r1", "curve_above_text_to_image_r1"}
+    for ordering in (*PAPER_ORDERINGS, *OUR_EXPECTATIONS, *QUESTIONS, *BEYOND_EXPECTATIONS):
         names = {operand for pair in ordering.pairs for operand in pair if isinstance(operand, str)}
         assert names <= set(NAMES)
         assert ordering.metric in metrics
@@ -95,4 +111,4 @@ def test_the_paper_states_three_orderings_of_table_3_and_the_rest_is_ours() -> N
         (("row2", "row1"),): ("Table 3", "masks_s_top1", 0.6, 0.0),
         (("row3", "row1"),): ("Table 3", "masks_s_top1", 1.3, 0.0),
     }
-    assert not any(o.source or o.paper_difference for o in (*OUR_EXPECTATIONS, *QUESTIONS))
+    assert not any(o.source or o.paper_difference for o in (*OUR_EXPECTATIONS, *QUESTIONS, *BEYOND_EXPECTATIONS))

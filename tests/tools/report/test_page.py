@@ -6,27 +6,32 @@ import re
 
 import pytest
 
-from report.experiments import COLUMNS, EXPERIMENTS, TABLES, select_experiments
+from report import beyond
+from report.beyond_orderings import BEYOND_EXPECTATIONS
+from report.experiments import COLUMNS, EXPERIMENTS, LABELS, TABLES, select_experiments
 from report.orderings import OUR_EXPECTATIONS, PAPER_ORDERINGS, QUESTIONS
 from report.page import command_line, summary_lines, write_report
-from report.plan import Settings
+from report.settings import Settings
 
 
 def test_the_page_has_every_table_ordering_and_picture(settings: Settings, invented) -> None:
     report = invented(settings)
     page = write_report(report)
     text = page.read_text()
-    for table in TABLES:
+    for table in (*TABLES, *beyond.TABLES):
         assert table.title in text
         assert all(title.replace("'", "&#39;") in text for title in table.rows.values())
     sections = re.split(r'<h2 id="', text)
-    for section, orderings in zip(sections[1:4], (PAPER_ORDERINGS, OUR_EXPECTATIONS, QUESTIONS), strict=True):
-        titles = {ordering.title.replace("<", "&lt;").replace("'", "&#39;") for ordering in orderings}
+    groups = (PAPER_ORDERINGS, OUR_EXPECTATIONS, QUESTIONS, BEYOND_EXPECTATIONS)
+    for section, orderings in zip(sections[1:5], groups, strict=True):
+        starred = {ordering.title + " \u2605" * ordering.is_required for ordering in orderings}
+        titles = {title.replace("<", "&lt;").replace("'", "&#39;") for title in starred}
         assert set(re.findall(r"<tr>\n<td>(.*?)</td>", section)) == titles
     assert "Table 3: +0.6" in sections[1]
-    assert "Table" not in sections[2] + sections[3]
+    assert "Table" not in sections[2] + sections[3] + sections[4]
     images = re.findall(r'<img src="([^"]+)"', text)
-    assert len(images) == 9
+    assert len(images) == 10
+    assert 'src="runs/seed0/tradeoff/tradeoff.png"' in sections[4]
     assert all((page.parent / image).is_file() for image in images)
     for run in report.runs:
         assert run.name in text
@@ -45,6 +50,14 @@ def test_cells_are_mean_and_deviation_over_the_seeds(settings: Settings, invente
     assert record["results"][1]["row1"]["masks_s_top1"] == values[1]
 
 
+def test_rows_of_a_sweep_say_which_seed_they_are_of(settings: Settings, invented) -> None:
+    text = write_report(invented(settings)).read_text()
+    assert '<td class="title">DenseVLM, retention 100 (seed 0)</td>' in text
+    assert f'<td class="title">{LABELS[beyond.knee_name("densevlm")]}</td>' in text
+    alone = write_report(invented(dataclasses.replace(settings, seeds=(0,)))).read_text()
+    assert '<td class="title">DenseVLM, retention 100</td>' in alone
+
+
 def test_nothing_leads_off_the_page_or_names_this_machine(settings: Settings, invented) -> None:
     text = write_report(invented(settings)).read_text()
     assert str(settings.root) not in text
@@ -52,10 +65,10 @@ def test_nothing_leads_off_the_page_or_names_this_machine(settings: Settings, in
 
 
 def test_failures_stand_on_the_page_and_their_cells_are_empty(settings: Settings, invented) -> None:
-    report = invented(settings, lost=("runs/seed0/row2/test", "runs/seed1/row2/test"))
+    report = invented(settings, lost=("runs/seed0/row2/train", "runs/seed1/row2/train"))
     text = write_report(report).read_text()
-    assert "4 runs failed or could not run" in text
-    assert "not run, it needs runs/seed1/row2/test" in text
+    assert "6 runs failed or could not run" in text
+    assert "not run, it needs runs/seed1/row2/train" in text
     assert "out of &lt;memory&gt;" in text
     assert str(settings.root) not in text
     assert "row2" not in report.summary
@@ -99,5 +112,5 @@ def test_the_command_makes_the_same_report(settings: Settings) -> None:
 
 def test_experiments_without_a_common_seed_are_not_compared(settings: Settings, invented) -> None:
     report = invented(settings, lost=("runs/seed0/row1/test", "runs/seed1/row4/test"))
-    assert len(summary_lines(report)) == 2
+    assert not [line for line in summary_lines(report) if line.startswith("Decoupling")]
     assert "DenseVLM (row 4) − row 1" not in write_report(report).read_text()

@@ -1,5 +1,5 @@
 from report.pictures import page_pictures
-from report.plan import Settings
+from report.settings import Settings
 
 
 def test_every_picture_is_there_and_explained(settings: Settings, invented) -> None:

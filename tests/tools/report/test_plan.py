@@ -1,11 +1,16 @@
+import ast
 import json
 from pathlib import Path
 
 import pytest
 
-from report.experiments import EXPERIMENTS, NAMES, select_experiments
-from report.plan import STUDENT_ASSET, TEACHER_ASSET, Settings, example_image, plan_tasks
+from report.beyond import RETENTION_ROWS, knee_name
+from report.experiments import EXPERIMENTS, LABELS, NAMES, select_experiments
+from report.picture_tasks import example_image
+from report.plan import plan_tasks
+from report.settings import Settings
 from report.tasks import Task
+from report.world import STUDENT_ASSET, TEACHER_ASSET
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDENT1 = "clips/student1/student1.safetensors"
@@ -43,12 +48,60 @@ def options(task: Task) -> dict[str, str]:
 
 def test_every_seed_trains_and_tests_everything(data: Path) -> None:
     tasks = plan(data)
-    trained = [e.name for e in EXPERIMENTS if e.trains]
+    trained = [e.name for e in EXPERIMENTS if e.trains and not e.first_seed_only]
     assert {f"runs/seed{s}/{name}/train" for s in (0, 1) for name in trained} <= set(tasks)
     assert {f"runs/seed{s}/{name}/test" for s in (0, 1) for name in [*trained, "before"]} <= set(tasks)
     assert {"runs/teacher/test", "runs/teacher_raw/test", "clips/student1", "clips/teacher_raw"} <= set(tasks)
     assert "clips/student0" not in tasks
     assert set(NAMES) >= set(trained)
+
+
+def test_sweeps_run_for_the_first_seed_alone(data: Path) -> None:
+    sweep = next(experiment.name for experiment in RETENTION_ROWS if experiment.first_seed_only)
+    assert set(plan(data, sweep, seeds=(1, 0))) == {
+        *(f"runs/seed1/{sweep}/{name}" for name in ("train", "test", "retention")),
+        "clips/student1",
+    }
+
+
+def test_weights_of_losses_and_dense_paths_are_options_of_training_and_test(data: Path) -> None:
+    tasks = plan(data, "densevlm_retain30", "clipself_values2_gate", seeds=(0,))
+    assert options(tasks["runs/seed0/densevlm_retain30/train"])["model.loss.weights.retain"] == "30"
+    for task in ("train", "test", "retention"):
+        command = tasks[f"runs/seed0/clipself_values2_gate/{task}"].command
+        assert "configs/tiny/values_clipself.py" in command
+        assert {"model.encoder.dense_path.layers=2", "model.encoder.dense_path.gate=True"} <= set(command)
+
+
+def test_trainings_with_one_teacher_share_its_cache_and_captions_are_those_of_the_world(data: Path) -> None:
+    tasks = plan(data, "row1", "densevlm_caption1", "theta00")
+    for run in ("seed0/row1", "seed1/row1", "seed1/densevlm_caption1"):
+        cache = options(tasks[f"runs/{run}/train"])["default_hooks.teacher.cache"]
+        assert ast.literal_eval(cache) == dict(path=str(data.parent / "out/teacher_cache"))
+    # A cache leaves out what the threshold of 0.3 drops.
+    assert "default_hooks.teacher.cache" not in options(tasks["runs/seed0/theta00/train"])
+    captions = options(tasks["runs/seed0/densevlm_caption1/train"])["default_hooks.captions.captions"]
+    assert captions == str(data / "annotations/captions_train.json")
+
+
+def test_whole_images_of_a_branch_are_seen_with_its_export(data: Path) -> None:
+    tasks = plan(data, "densevlm_branch1", seeds=(0,))
+    export, retention = (tasks[f"runs/seed0/densevlm_branch1/{name}"] for name in ("export", "retention"))
+    assert "--keep-global" in export.command
+    assert retention.after == (export.name,)
+    assert f"densevlm_branch1={export.outputs[0]}" in retention.command
+
+
+def test_curves_compare_a_method_with_and_without_retention(data: Path) -> None:
+    names = ("row4", knee_name("densevlm"))
+    assert not [name for name in plan(data, "row4", "clipself_beyond") if name.endswith("tradeoff")]
+    for seed in (0, 1):
+        task = plan(data, *names)[f"runs/seed{seed}/tradeoff"]
+        assert set(task.after) == {f"runs/seed{seed}/{name}/train" for name in names}
+        for name in names:
+            config = "densevlm" if name == "row4" else "retention_densevlm"
+            checkpoint = data.parent / f"out/runs/seed{seed}/{name}/train/iter_300.pth"
+            assert f"{LABELS[name]}={checkpoint}@configs/tiny/{config}.py" in task.command
 
 
 def test_a_seed_is_a_student_and_the_seed_of_its_training(data: Path) -> None:
@@ -67,7 +120,7 @@ def test_a_seed_is_a_student_and_the_seed_of_its_training(data: Path) -> None:
 
 def test_only_what_is_asked_for_and_what_it_needs(data: Path) -> None:
     tasks = plan(data, "row1", seeds=(1,))
-    assert set(tasks) == {f"runs/seed1/{name}" for name in ("row1/train", "row1/test", "retention")} | {
+    assert set(tasks) == {f"runs/seed1/{name}" for name in ("row1/train", "row1/test", "row1/retention")} | {
         "clips/student1"
     }
 

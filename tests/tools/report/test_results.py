@@ -3,21 +3,29 @@ from pathlib import Path
 
 import pytest
 
+from report.beyond import knee_name
+from report.beyond_orderings import BEYOND_EXPECTATIONS
 from report.experiments import EXPERIMENTS
 from report.orderings import OUR_EXPECTATIONS, PAPER_ORDERINGS, QUESTIONS
-from report.plan import Settings
 from report.results import anonymous
+from report.settings import Settings
 
 
 def test_the_record_has_everything_and_is_json(settings: Settings, invented) -> None:
     record = json.loads(json.dumps(invented(settings).record()))
     assert record["seeds"] == [0, 1]
-    groups = dict(paper_orderings=PAPER_ORDERINGS, our_expectations=OUR_EXPECTATIONS, questions=QUESTIONS)
+    groups = dict(
+        paper_orderings=PAPER_ORDERINGS,
+        our_expectations=OUR_EXPECTATIONS,
+        questions=QUESTIONS,
+        beyond_expectations=BEYOND_EXPECTATIONS,
+    )
     for key, orderings in groups.items():
         assert [finding["title"] for finding in record[key]] == [ordering.title for ordering in orderings]
     assert set(record["results"][0]) == {"seed", *(experiment.name for experiment in EXPERIMENTS)}
-    # The teachers, which all seeds share, stand with the first seed alone.
-    assert set(record["results"][0]) - set(record["results"][1]) == {"teacher", "teacher_raw"}
+    # The teachers, which all seeds share, and sweeps stand with the first seed alone.
+    sweeps = {experiment.name for experiment in EXPERIMENTS if experiment.first_seed_only}
+    assert set(record["results"][0]) - set(record["results"][1]) == {"teacher", "teacher_raw", *sweeps}
     assert all(run["command"].startswith("python tools/") for run in record["runs"])
 
 
@@ -27,8 +35,22 @@ def test_figures_of_whole_images_stand_beside_those_of_regions(settings: Setting
     assert "masks_s_top1" in metrics
 
 
+def test_the_dense_mean_and_the_coherence_in_percent_are_added(settings: Settings, invented) -> None:
+    place = next(number for number, experiment in enumerate(EXPERIMENTS) if experiment.name == "row4")
+    metrics = invented(settings).results[1]["row4"]
+    assert metrics["dense_mean"] == pytest.approx(10.5 + place)  # all figures of the formula are equal
+    assert metrics["coherence"] == pytest.approx(place)
+
+
+def test_a_curve_is_above_only_another_one_of_its_method(settings: Settings, invented) -> None:
+    results = invented(settings).results[0]
+    knee, plain = results[knee_name("densevlm")], results["row4"]
+    assert (knee["curve_above_text_to_image_r1"], plain["curve_above_text_to_image_r1"]) == (1.0, 0.0)
+    assert knee["curve_above_image_to_text_r1"] == 0.0  # the invented curve lies above CLIPSelf's
+
+
 def test_what_did_not_finish_has_no_figures(settings: Settings, invented) -> None:
-    report = invented(settings, lost=("runs/seed1/row4/test",))
+    report = invented(settings, lost=("runs/seed1/row4/test", "runs/seed1/before/retention"))
     assert "row4" in report.results[0]
     assert "row4" not in report.results[1]
     assert len(report.summary["row4"]["masks_s_top1"].values) == 1
