@@ -134,8 +134,8 @@ def read_encoder_parts(
         dense_path = read_path(stored)
         gate = _decode_gate(stored[_GATE]) if stored.get(_GATE) else {}
         companion = json.loads(stored[_BLOCKS]) if stored.get(_BLOCKS) else None
-        name, digest = (companion["file"], companion[SEAL]) if companion else ("", "")
-    except (ValueError, TypeError, KeyError) as error:
+        name, digest = (str(companion["file"]), str(companion[SEAL])) if companion else ("", "")
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:  # the last from a gate of another shape
         raise ValueError(f"checkpoint {str(path)!r} does not say legibly how it is read densely ({error})") from error
     return EncoderParts(dense_path, {**gate, **(_read_companion(path, name, digest, download) if name else {})})
 
