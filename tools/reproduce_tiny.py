@@ -1,7 +1,8 @@
 """Rerun pretraining experiments of the paper on TinyScenes, and write a page about them; `make report` runs this.
 
 Trains and evaluates, for every seed, CLIPSelf and the other rows of Table 2 (targets from crops), the rows of Table 3,
-three values of theta (Table 12) and, an ablation of ours, an unrefined teacher, in about half an hour on two cores.
+three values of theta (Table 12), an unrefined teacher (an ablation of ours), and what this project adds to the paper:
+image-level retention, correlation distillation, the value dense path. Sweeps of weights are run for the first seed.
 Writes OUT/index.html with OUT/pictures, OUT/report.json, and the runs with their logs. Run again, it repeats only what
 is missing or whose config, weights or package versions have changed.
 
