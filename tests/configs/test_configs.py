@@ -21,7 +21,7 @@ from densevlm_mm.vocabulary import Vocabulary
 from tests.fixtures.shards import write_shards
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("densevlm", "clipself", "region_clip", "correlation", "values", "tiny")
+FOLDERS = ("densevlm", "clipself", "region_clip", "retention", "correlation", "values", "tiny")
 SA1B = {"100k": 9, "1.1m": 100, "5.5m": 500}  # shards
 OTHER_MODELS = ("fvit", "cat_seg", "san")  # of configs/tiny
 CONFIGS = sorted(

@@ -1,8 +1,8 @@
 """A frozen model's map, whose similarities between positions a student keeps."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor
 
+from densevlm_mm.engine.hooks.initial_student import check_initial_student, initial_student
 from densevlm_mm.engine.hooks.teacher import TeacherHook
 from densevlm_mm.engine.unwrap import unwrap_model
 from densevlm_mm.models.layers import pool_boxes
@@ -17,8 +18,6 @@ from densevlm_mm.registry import HOOKS
 from densevlm_mm.structures import RegionDataSample
 
 # B images, R regions, L tokens a region, D_T channels of the teacher, h, w the student's grid.
-
-_OF_TRAINING = ("trainable", "unlocked_groups", "grad_checkpointing", "train_pool_positions", "image_size")
 
 
 @HOOKS.register_module()
@@ -44,7 +43,7 @@ class CorrelationTeacherHook(TeacherHook):
 
     Raises:
         ValueError: If the scope is unknown; before the first step, if the initial student is asked for and has no
-            checkpoint; in it, if the teacher's grid is not the student's.
+            checkpoint, or another than the training began with; in it, if the teacher's grid is not the student's.
 
     Example:
         >>> default_hooks = dict(correlate=dict(type='CorrelationTeacherHook', scope='image',
@@ -65,6 +64,7 @@ class CorrelationTeacherHook(TeacherHook):
         if scope not in ("region", "image"):
             raise ValueError(f"scope must be 'region' or 'image', got {scope!r}.")
         self.scope = scope
+        self._follows_student = teacher is None
         if scope == "region":
             self.image_targets = ()
         else:
@@ -81,10 +81,12 @@ class CorrelationTeacherHook(TeacherHook):
                 logging.WARNING,
             )
             return
-        if not self.teacher_cfg:
+        if self._follows_student:
             self.teacher_cfg = initial_student(runner.cfg.model.encoder)
         self.student_stride, self.token_size = model.encoder.stride, model.token_size
         super().before_train(runner)
+        if self._follows_student:
+            check_initial_student(self.teacher, runner, type(self).__name__)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Write the targets into ``data_batch['data_samples']``."""
@@ -130,26 +132,6 @@ class CorrelationTeacherHook(TeacherHook):
                 f"{wanted} pixels, and the student's has {grid}: its stride is not {self.teacher.stride}."
             )
         return dense
-
-
-def initial_student(encoder: Mapping[str, Any]) -> dict[str, Any]:
-    """Config of a frozen teacher that is the student as it starts.
-
-    Args:
-        encoder: ``model.encoder`` of the run.
-
-    Returns:
-        It without what concerns training.
-
-    Raises:
-        ValueError: If its weights are random: a second one would have others.
-    """
-    if encoder.get("checkpoint") in (None, "random"):
-        raise ValueError(
-            f"the initial student as a teacher needs its weights, and model.encoder.checkpoint is "
-            f"{encoder.get('checkpoint')!r}: name a file, or give the hook another teacher."
-        )
-    return {key: value for key, value in encoder.items() if key not in _OF_TRAINING}
 
 
 def cells_in_image(img_shapes: Sequence[Sequence[int]], grid: Sequence[int], stride: int) -> Tensor:

@@ -11,21 +11,44 @@ from densevlm_mm.engine.hooks.weight_ensemble import WeightEnsembleHook
 from densevlm_mm.engine.unwrap import unwrap_model
 
 # Arguments of an encoder that a frozen copy has no use for.
-_TRAINING_OPTIONS = ("trainable", "unlocked_groups", "grad_checkpointing", "train_pool_positions")
+_TRAINING_OPTIONS = ("trainable", "unlocked_groups", "grad_checkpointing", "train_pool_positions", "image_size")
 # ... and that do not show in its global embeddings.
-_DENSE_OPTIONS = ("image_size", "dense_residual", "dense_path")
+_DENSE_OPTIONS = ("dense_residual", "dense_path")
+
+
+def initial_student(encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Config of a frozen teacher that is the student as it starts.
+
+    Args:
+        encoder: ``model.encoder`` of the run.
+
+    Returns:
+        It without what concerns training.
+
+    Raises:
+        ValueError: If its weights are random: a second one would have others.
+    """
+    if encoder.get("checkpoint") in (None, "random"):
+        raise ValueError(
+            f"the initial student as a teacher needs its weights, and model.encoder.checkpoint is "
+            f"{encoder.get('checkpoint')!r}: name a file, or give the hook another teacher."
+        )
+    return {key: value for key, value in encoder.items() if key not in _TRAINING_OPTIONS}
 
 
 def global_teacher(encoder: Mapping[str, Any]) -> dict[str, Any]:
     """Config of a frozen encoder with the initial global embeddings of a student.
 
     Args:
-        encoder: The student's config.
+        encoder: ``model.encoder`` of the run.
 
     Returns:
-        The config without what concerns training and the dense path; so it is CLIPSelf's, and one module serves both.
+        :func:`initial_student` without what concerns the dense path; so it is CLIPSelf's, and one module serves both.
+
+    Raises:
+        ValueError: See :func:`initial_student`.
     """
-    return {key: value for key, value in encoder.items() if key not in (*_TRAINING_OPTIONS, *_DENSE_OPTIONS)}
+    return {key: value for key, value in initial_student(encoder).items() if key not in _DENSE_OPTIONS}
 
 
 def check_trains(encoder: Any, who: str) -> None:

@@ -52,7 +52,7 @@ def started(scope: str = "image", student: dict = STUDENT, token_size: int = 2, 
     model = RegionPretrainer(student, loss, token_size=token_size)
     hooks = [CorrelationTeacherHook(scope, **options), CropTeacherHook(TEACHER)]
     cfg = ConfigDict(model=dict(encoder=student))
-    runner = SimpleNamespace(model=model, cfg=cfg, optim_wrapper=SimpleNamespace(), hooks=hooks)
+    runner = SimpleNamespace(model=model, cfg=cfg, optim_wrapper=SimpleNamespace(), hooks=hooks, _resume=False)
     for hook in (TargetCheckHook(), *hooks):
         hook.before_train(runner)
     return hooks[0], runner
@@ -194,6 +194,14 @@ def test_an_initial_student_of_random_weights_is_an_error(checkpoint: str | None
     runner.cfg.model.encoder.checkpoint = checkpoint
     with pytest.raises(ValueError, match=r"model\.encoder\.checkpoint is ('random'|None): name a file"):
         hook.before_train(runner)
+
+
+def test_a_training_that_begins_with_other_weights_has_another_initial_student() -> None:
+    _, runner = started(teacher=TEACHER)
+    with torch.no_grad():
+        next(iter(runner.model.encoder.visual.parameters())).add_(1)  # as load_from does
+    with pytest.raises(ValueError, match="other weights than the student's training began with"):
+        CorrelationTeacherHook("image").before_train(runner)
 
 
 def test_another_scope_than_the_losss_stops_before_the_first_step() -> None:

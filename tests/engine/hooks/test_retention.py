@@ -143,7 +143,7 @@ def test_another_teacher_than_the_initial_student_is_an_error(tmp_path) -> None:
         start(RetentionHook(TEACHER))
     with pytest.raises(ValueError, match=r"other weights than .* began with .*blocks.*qkv"):
         start(RetentionHook(other_weights(tmp_path)))
-    with pytest.raises(ValueError, match="not 'random'"):
+    with pytest.raises(ValueError, match="checkpoint is 'random'"):
         start(RetentionHook(), model_name="TinyScenes-S", checkpoint="random")
     start(RetentionHook(dict(STUDENT, model_name="TinyScenes-S")))  # the same, said otherwise
     hook = RetentionHook(dtype="bfloat16")  # whose weights are held in that type
