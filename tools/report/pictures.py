@@ -147,6 +147,6 @@ def tradeoff_picture(report: Report) -> Picture | None:
         f"{name}/tradeoff.png",
         "Regions against whole images",
         f"Seed {seed}. Each line is one training, a point one weight alpha of its ensemble with the initial model, "
-        "from alpha 0 (the initial model) to 1 (the trained weights). To the right: better regions; up: more of what "
-        "CLIP knew of whole images. Two encoders: regions from the trained model, whole images from the initial one.",
+        "from alpha 0 (the initial model) to 1 (the trained weights). Up: better regions; to the right: more of "
+        "what CLIP knew of whole images. Two encoders: regions of the trained model, whole images of the initial one.",
     )
