@@ -148,8 +148,8 @@ def save(model: nn.Module, model_name: str, path: Path) -> None:
     export_open_clip(path, weights, resolve_architecture(model_name))
 
 
-def main() -> None:
-    """Train and save."""
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="TinyScenes folder, made by tools/dataset_converters/tiny_scenes.py")
     parser.add_argument("out", type=Path, help="safetensors file to write")
@@ -162,7 +162,12 @@ def main() -> None:
         metavar="P",
         help="share of captions of things that mention stuff too, instead of the recipe's",
     )
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train and save."""
+    args = parse_args()
     torch.manual_seed(args.seed)
     model = build_clip(args.model, "random")
     tokenizer = build_tokenizer(args.model)
