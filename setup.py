@@ -51,8 +51,10 @@ setup(
     packages=find_packages(include=["densevlm_mm", "densevlm_mm.*"]),
     package_data={
         "densevlm_mm": [
-            *("assets/*", "tiny_scenes/assets/*"),
-            *("vocabulary/data/*.json", "vocabulary/synonym_tables/*.json"),
+            "assets/*",
+            "tiny_scenes/assets/*",
+            "vocabulary/data/*.json",
+            "vocabulary/synonym_tables/*.json",
         ]
     },
     cmdclass={"build_py": BuildWithProjectFiles},
