@@ -14,11 +14,11 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from densevlm_mm.apis import claim_work_dir, use_checkpoint
-from densevlm_mm.engine.run_lock import unlock_work_dir
 from densevlm_mm.models.clip.model_source import read_description
 from densevlm_mm.models.encoders import DenseImageEncoder
 from densevlm_mm.models.text import ClassEmbeddings
 from tests.fixtures.hostile_files import CallsOnLoad, RestoredByCode
+from tests.fixtures.work_dirs import let_go_of_work_dirs
 
 
 def content(trace: Path) -> dict:
@@ -98,7 +98,7 @@ def as_the_one_to_resume(path: Path) -> None:
     try:
         claim_work_dir(cfg, str(path))
     finally:
-        unlock_work_dir(path.parent / "run")
+        let_go_of_work_dirs()
 
 
 def as_the_last_one(path: Path) -> None:
@@ -108,7 +108,7 @@ def as_the_last_one(path: Path) -> None:
     try:
         claim_work_dir(cfg, "auto")
     finally:
-        unlock_work_dir(path.parent)
+        let_go_of_work_dirs()
 
 
 def as_class_embeddings(path: Path) -> None:
@@ -153,4 +153,4 @@ def test_last_checkpoint_names_nothing_outside_of_the_run(name: str, tmp_path: P
     cfg = Config(dict(work_dir=str(tmp_path / "run"), load_from=None, resume=False, launcher="none"))
     with pytest.raises(ValueError, match=r"no checkpoint in .*run to go on from:\n  iter_1\.pth is gone"):
         claim_work_dir(cfg, "auto")
-    unlock_work_dir(tmp_path / "run")
+    let_go_of_work_dirs()

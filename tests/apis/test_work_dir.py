@@ -10,13 +10,13 @@ from mmengine.runner import Runner
 
 from densevlm_mm.apis import choose_work_dir, claim_work_dir
 from densevlm_mm.apis.work_dir import keep_given_config
-from densevlm_mm.engine.run_lock import unlock_work_dir
+from tests.fixtures.work_dirs import let_go_of_work_dirs
 
 
 @pytest.fixture
 def work_dir(tmp_path):
     yield tmp_path / "run"
-    unlock_work_dir(tmp_path / "run")
+    let_go_of_work_dirs()
 
 
 def experiment(work_dir: Path, **kwargs) -> Config:

@@ -48,7 +48,8 @@ def check_targets(model: RegionPretrainer, hooks: Sequence[Any]) -> None:
     missing = [name for name in model.wanted_targets if name not in taken]
     if missing:
         able = [type(hook).__name__ for hook in hooks if missing[0] in declared_targets(type(hook))]
-        cure = f"{able[0]} would, with other arguments" if able else writing_hooks(missing[0])
+        cure = f"{able[0]} would, with other arguments. In general: " if able else ""
         raise ValueError(
-            f"{type(model.loss_module).__name__} needs {missing[0]!r}, which no hook of this run writes: {cure}."
+            f"{type(model.loss_module).__name__} needs {missing[0]!r}, which no hook of this run writes: "
+            f"{cure}{writing_hooks(missing[0])}."
         )

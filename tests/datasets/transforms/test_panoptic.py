@@ -94,7 +94,6 @@ def test_boxes_are_annotated_for_things_and_mask_extents_for_stuff(tmp_path):
     ("kwargs", "kept"),
     [
         ({}, [1, 2]),  # 8 x 8 and 1024 x 1024 are kept, less and more are not, nor crowds
-        (dict(with_crowd=True), [1, 2, 4]),
         (dict(min_area=0, max_area=2e6, max_regions=3), [0, 1, 2]),
     ],
 )
@@ -172,6 +171,4 @@ def test_segment_map_has_all_segments_but_crowds(tmp_path):
     assert len(results["gt_regions"]["labels"]) == 1
     assert results["segment_map"].shape == (8, 8)
     assert results["segment_map"][3].tolist() == [-1, -1, 0, 0, 1, -1, -1, -1]
-    with_crowd = LoadPanopticRegions(8, with_crowd=True)(results_for(tmp_path, segment_ids, infos))["segment_map"]
-    assert with_crowd[3].tolist() == [0, 0, 1, 1, 2, -1, -1, -1]
     assert (segments_on_grid(segment_ids, np.zeros(0, int), (64, 64), (8, 8), 8) == -1).all()

@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 
 from densevlm_mm.engine.atomic_backend import AtomicBackend
 from densevlm_mm.engine.hooks import AtomicCheckpointHook
-from densevlm_mm.engine.run_lock import unlock_work_dir
 from tests.fixtures.toy_run import load, toy_runner
+from tests.fixtures.work_dirs import let_go_of_work_dirs
 
 EVERY = dict(interval=1, max_keep_ckpts=1)
 BEST = dict(interval=100, save_best="error", rule="less")
@@ -124,7 +124,7 @@ def test_the_best_one_of_another_folder_is_never_deleted(tmp_path) -> None:
 def test_the_best_one_of_a_renamed_folder_is_known_by_its_name(tmp_path) -> None:
     options = dict(val=True, checkpoint={**BEST, "interval": 6})
     better(toy_runner(tmp_path / "old", iterations=8, **options)).train()
-    unlock_work_dir(tmp_path / "old")  # as the end of its process does
+    let_go_of_work_dirs()  # as the end of its process does
     shutil.move(tmp_path / "old", tmp_path / "new")
     better(toy_runner(tmp_path / "new", iterations=12, resume=tmp_path / "new" / "iter_8.pth", **options)).train()
     assert [name for name in files(tmp_path / "new") if name.startswith("best")] == ["best_error_iter_12.pth"]
