@@ -234,6 +234,7 @@ def test_lost_images_are_an_error() -> None:
 def evaluate_share(rank: int, world_size: int, port: int, tmp_path: str) -> None:
     import torch.distributed as dist
 
+    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://localhost:{port}", rank=rank, world_size=world_size)
     samples = random_samples(7)
     tested = metric()
