@@ -1,7 +1,7 @@
 """Runs with the teacher cache equal those without, to the bit; the tool that fills it."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,16 @@ def test_crops_of_a_second_run_come_from_the_first(train) -> None:
         assert f"teacher: {count} images, cache: {12 - count} images" in run.log
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many as `in_two_processes` has: products of matrices are rounded as the number of threads splits them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_two_processes_with_a_cache_equal_two_without(experiment, train, in_two_processes, monkeypatch) -> None:
     half = {"train_dataloader.batch_size": 2, "train_cfg.max_epochs": 1}
     train("densevlm_cached", "one_process", last=1, **{"train_cfg.max_epochs": 1}, **_images(4))
