@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 def test_the_report_runs_once_and_repeats_nothing(run_tool, tmp_path) -> None:
     arguments = ["--quick", "--out", tmp_path, "--only", "before", "clipself", "row1", "row4", "teacher"]
     first = run_tool("reproduce_tiny.py", *arguments)
-    assert "18 runs, 0 finished before" in first.stdout
+    assert "19 runs, 0 finished before" in first.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["failures"] == {}
     assert set(report["results"][0]) == {"seed", "before", "clipself", "row1", "row4", "teacher"}
