@@ -181,11 +181,8 @@ class AlphaSweep:
         return {name: (initial if name in WHOLE_IMAGE_FIGURES else trained)[name] for name in trained}
 
     def _load(self, alpha: EnsembleAlpha) -> None:
-        raw, initial = self.weights.raw, self.weights.initial
-        alphas = alpha.by_name(raw)
-        # lerp is exact where nothing changed and for 0 and 1.
-        blended = {name: torch.lerp(start.to(raw[name]), raw[name], alphas[name]) for name, start in initial.items()}
-        self._pretrainer.load_state_dict({**raw, **blended})
+        raw = self.weights.raw
+        self._pretrainer.load_state_dict({**raw, **alpha.blend(raw, self.weights.initial)})
 
     @torch.no_grad()
     def _region_figures(self) -> dict[str, float]:

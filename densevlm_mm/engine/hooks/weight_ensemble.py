@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -106,9 +105,7 @@ class WeightEnsembleHook(Hook):
         if alpha is None or initial is None:
             return
         self._raw = _weights(runner.model)
-        # lerp is exact where nothing changed and for alpha 0 and 1.
-        alphas = alpha.by_name(self._raw)
-        ensemble = {name: torch.lerp(initial[name].to(raw), raw, alphas[name]) for name, raw in self._raw.items()}
+        ensemble = alpha.blend(self._raw, {name: initial[name] for name in self._raw})
         unwrap_model(runner.model).load_state_dict(ensemble, strict=False)
 
     def _log(self, alpha: EnsembleAlpha | None, source: str) -> None:

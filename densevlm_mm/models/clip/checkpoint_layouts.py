@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
@@ -112,16 +111,14 @@ def _apply_weight_ensemble(
     used = own if alpha is None else EnsembleAlpha.parse(alpha)
     asked_for = "" if used == own else f" (asked for, the checkpoint says {own})"
     print_log(f"{source}: weight ensemble, {used.formula}{asked_for}", "current")
-    alphas = used.by_name(state_dict)
-    blended = dict(state_dict)
+    initial = {}
     for key, start in ensemble["initial_state_dict"].items():
         key = key.removeprefix("module.")
         if key not in state_dict or state_dict[key].shape != start.shape:
             raise ValueError(f"{source}: 'weight_ensemble' holds {key!r}, which does not fit the weights beside it")
         if start.is_floating_point():
-            mixed = torch.lerp(start.float(), state_dict[key].float(), alphas[key])
-            blended[key] = mixed.to(state_dict[key].dtype)
-    return blended
+            initial[key] = start
+    return {**state_dict, **used.blend(state_dict, initial)}
 
 
 def _is_original_eva(state_dict: dict[str, Tensor]) -> bool:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
 AlphaConfig = float | str | Mapping[str, float]
 
 # A block, or a stage of a convolutional tower, in the names of an image tower: OpenCLIP's, timm's, OpenAI's ResNets'.
@@ -97,7 +100,26 @@ class EnsembleAlpha:
         values = {block: self._at(place, len(present)) for place, block in enumerate(present)}
         return {name: self.last if block is None else values[block] for name, block in blocks.items()}
 
+    def blend(self, trained: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The ensemble of two state dicts.
+
+        Args:
+            trained: All parameters of a model with one image tower: the depth follows from their names.
+            initial: Of some of them, floating-point.
+
+        Returns:
+            The ensemble of those in ``initial``, in the type and on the device of the trained ones.
+        """
+        alphas = self.by_name(trained)
+        return {name: _blend(trained[name], start, alphas[name]) for name, start in initial.items()}
+
     def _at(self, place: int, count: int) -> float:
         if place == count - 1 and count > 1:
             return self.last  # to the bit
         return self.first + (self.last - self.first) * place / max(count - 1, 1)
+
+
+def _blend(trained: Tensor, initial: Tensor, alpha: float) -> Tensor:
+    dtype = torch.promote_types(trained.dtype, torch.float32)
+    # lerp is exact where nothing changed and for alpha 0 and 1.
+    return torch.lerp(initial.to(trained.device, dtype), trained.to(dtype), alpha).to(trained.dtype)

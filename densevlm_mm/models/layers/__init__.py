@@ -1,5 +1,6 @@
 """Small functions and layers that several models share."""
 
+from densevlm_mm.models.layers.excluded_logits import exclude
 from densevlm_mm.models.layers.region_pooling import boxes_to_rois, image_indices, pool_boxes, pool_masks
 from densevlm_mm.models.layers.retrieval import Retrieval, check_retrieval, retrieve
 from densevlm_mm.models.layers.segment_coherence import coherence_auc
@@ -14,6 +15,7 @@ __all__ = [
     "check_view",
     "coherence_auc",
     "cut_views",
+    "exclude",
     "has_view",
     "image_indices",
     "pool_boxes",

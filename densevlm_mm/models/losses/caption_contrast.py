@@ -5,13 +5,11 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor
 
-from densevlm_mm.models.layers import has_view
+from densevlm_mm.models.layers import exclude, has_view
 from densevlm_mm.models.losses.pretraining_loss import PretrainingLoss
 from densevlm_mm.registry import MODELS
 
 # B images of this process, N images of all processes, D channels.
-
-_EXCLUDED = -1e4  # a logit that softmax turns into exactly 0 in float32, and that keeps 0 * log(q) finite
 
 
 @MODELS.register_module()
@@ -62,7 +60,7 @@ class CaptionContrastLoss(PretrainingLoss):
         id_N, counts_N = torch.cat(all_gather(caption_id)), torch.cat(all_gather(counts_B.long())).bool()
 
         pairs_NN = counts_N[:, None] & counts_N
-        logits_NN = (views_ND @ captions_ND.T / self.temperature).masked_fill(~pairs_NN, _EXCLUDED)
+        logits_NN = exclude(views_ND @ captions_ND.T / self.temperature, ~pairs_NN)
         positive_NN = (id_N[:, None] == id_N) & pairs_NN
         target_NN = positive_NN / positive_NN.sum(dim=1, keepdim=True).clamp(min=1)
         log_q_NN = (logits_NN.log_softmax(dim=1) + logits_NN.T.log_softmax(dim=1)) / 2  # positives are symmetric

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from densevlm_mm.models.layers import exclude
 from densevlm_mm.models.losses.normalizer import mean_over_processes
 from densevlm_mm.models.losses.pretraining_loss import PretrainingLoss
 from densevlm_mm.registry import MODELS
 
 # G groups of positions (regions or images), L positions of each, D channels.
 
-_EXCLUDED = -1e4  # a logit that softmax turns into exactly 0 in float32, and that keeps 0 * log(q) finite
 _SMALLEST_RANGE = 1e-6
 
 
@@ -161,7 +161,7 @@ class CorrelationDistillationLoss(PretrainingLoss):
     def _divergence(self, student_GLL: Tensor, teacher_GLL: Tensor, pairs_GLL: Tensor) -> Tensor:
         """KL divergence of each row, (G, L); of a row without pairs it says nothing, and is finite."""
         log_p, log_q = (
-            (self._scaled(cosines, pairs_GLL) / self.temperature).masked_fill(~pairs_GLL, _EXCLUDED).log_softmax(dim=-1)
+            exclude(self._scaled(cosines, pairs_GLL) / self.temperature, ~pairs_GLL).log_softmax(dim=-1)
             for cosines in (teacher_GLL, student_GLL)
         )
         return (log_p.exp() * (log_p - log_q)).sum(dim=-1)

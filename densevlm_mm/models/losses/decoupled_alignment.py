@@ -5,14 +5,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from densevlm_mm.models.layers import check_retrieval, retrieve, text_similarity
+from densevlm_mm.models.layers import check_retrieval, exclude, retrieve, text_similarity
 from densevlm_mm.models.losses.normalizer import mean_over_processes
 from densevlm_mm.models.losses.pretraining_loss import PretrainingLoss
 from densevlm_mm.registry import MODELS
 
 # B images, R regions, K categories, D channels, G groups of regions with a mean of their own.
-
-_EXCLUDED = -1e4  # a logit that softmax turns into exactly 0 in float32, and that keeps 0 * log(q) finite
 
 
 @MODELS.register_module()
@@ -132,8 +130,8 @@ class DecoupledAlignmentLoss(PretrainingLoss):
         excluded_RK = self._excluded(is_thing_R, thing_mask)
         teacher_RK = teacher_logits.float() / self.temperature
         student_RK = text_similarity(features, text) / self.temperature
-        log_p_RK = teacher_RK.masked_fill(excluded_RK, _EXCLUDED).log_softmax(dim=-1)
-        log_q_RK = student_RK.masked_fill(excluded_RK, _EXCLUDED).log_softmax(dim=-1)
+        log_p_RK = exclude(teacher_RK, excluded_RK).log_softmax(dim=-1)
+        log_q_RK = exclude(student_RK, excluded_RK).log_softmax(dim=-1)
         return (log_p_RK.exp() * (log_p_RK - log_q_RK)).sum(dim=-1)
 
     def _excluded(self, is_thing_R: Tensor, thing_mask_K: Tensor) -> Tensor:
