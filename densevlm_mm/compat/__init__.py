@@ -6,6 +6,7 @@
 
 from types import ModuleType
 
+from densevlm_mm.compat.config_texts import remember_config_texts
 from densevlm_mm.compat.import_hooks import when_imported
 from densevlm_mm.compat.inferencer_loaders import find_loaders_of_inferencers
 from densevlm_mm.compat.lvis_numpy import patch_lvis, patch_lvis_when_imported
@@ -27,6 +28,7 @@ def install() -> None:
     when_imported("torch", _install_torch_parts)  # importing it takes longer than all the rest
     patch_package_lookup()
     patch_lvis_when_imported()
+    remember_config_texts()
     find_loaders_of_inferencers()
 
 
