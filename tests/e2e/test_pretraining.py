@@ -96,12 +96,16 @@ def test_evaluation_is_the_same_for_two_processes(trained, run_tool, small_data_
     for processes in (1, 2):
         out = tmp_path / f"{processes}.json"
         arguments = [CONFIG, checkpoint, "--out", out, "--work-dir", tmp_path / str(processes)]
+        arguments += ["--synonyms", "tiny_scenes"]
         options = [o for o in small_data_options if not o.startswith(("param_scheduler", "default_hooks.logger"))]
         run_tool("test.py", *arguments, "--cfg-options", *options, processes=processes)
-        figures.append(json.loads(out.read_text())["metrics"])
+        figures.append(json.loads(out.read_text()))
     # Batches of other images round the cosines differently: the offset is a difference of cosines, the rest are counts.
-    assert figures[0] == pytest.approx(figures[1], abs=1e-6, rel=0)
-    assert figures[0]["num_stuff"] > 0
+    assert figures[0]["metrics"] == pytest.approx(figures[1]["metrics"], abs=1e-6, rel=0)
+    assert figures[0]["metrics"]["num_stuff"] > 0
+    drops = [figure["synonyms"]["figures"]["region/masks_t_top5"] for figure in figures]
+    assert drops[0] == pytest.approx(drops[1])
+    assert drops[0]["names"] == figures[0]["metrics"]["masks_t_top5"]
 
 
 def test_export_loads_into_open_clip_and_our_encoder_bit_equal(trained, run_tool, tmp_path) -> None:
