@@ -8,7 +8,7 @@ import jinja2
 
 from densevlm_mm.files import write_text
 from densevlm_mm.tables import write_json
-from report import beyond
+from report import beyond, segmentation
 from report.experiment import Table
 from report.experiments import (
     COLUMNS,
@@ -34,7 +34,12 @@ from report.settings import Settings
 from report.statistics import Spread, best_experiments
 
 _TEMPLATE = "page.html.j2"
-_METRIC_GROUPS = {"table": COLUMNS, "retention": RETENTION_COLUMNS, "beyond": beyond.COLUMNS}
+_METRIC_GROUPS = {
+    "table": COLUMNS,
+    "retention": RETENTION_COLUMNS,
+    "beyond": beyond.COLUMNS,
+    "segmentation": segmentation.COLUMNS,
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,12 @@ def write_report(report: Report) -> Path:
         beyond=finding_groups(report.beyond),
         beyond_line=_count("expectations", report.beyond),
         required_line=_count("required ones", [f for f in report.beyond if f.ordering.is_required]),
-        beyond_tables=[made for table in beyond.TABLES if (made := page_table(report, table, "beyond")) is not None],
+        beyond_tables=[
+            made
+            for group, tables in (("beyond", beyond.TABLES), ("segmentation", (segmentation.TABLE,)))
+            for table in tables
+            if (made := page_table(report, table, group)) is not None
+        ],
         retention=retention_table(report),
         seed_tables=[seed_table(report, seed) for seed in report.settings.seeds],
         pictures=pictures,
@@ -179,7 +189,8 @@ def page_table(report: Report, table: Table, group: str = "table") -> PageTable 
         table: Its rows.
         group: Of its columns, a key of ``_METRIC_GROUPS``.
     """
-    present = [name for name in table.rows if name in report.summary]
+    metrics = {key for keys in _METRIC_GROUPS[group].values() for key in keys}
+    present = [name for name in table.rows if not metrics.isdisjoint(report.summary.get(name, {}))]
     if not present:
         return None
     rows = tuple(

@@ -3,6 +3,7 @@
 from densevlm_mm.tiny_scenes.clip import STUDENT_NAME, TEACHER_NAME
 from report.experiment import Experiment
 from report.picture_tasks import picture_tasks
+from report.segmentation import segmentation_tasks
 from report.settings import WORLD_FILES, Settings, checkpoint_file, experiment_folder, result_file, world_inputs
 from report.tasks import Task, existing_file
 from report.whole_image_tasks import export_task, retention_task, tradeoff_tasks
@@ -48,7 +49,7 @@ def plan_tasks(settings: Settings) -> list[Task]:
             ordered.append(export_task(settings, experiment, seed))
         if experiment.with_retention:
             ordered.append(retention_task(settings, experiment, seed))
-    return [*ordered, *tradeoff_tasks(settings), *picture_tasks(settings)]
+    return [*ordered, *segmentation_tasks(settings), *tradeoff_tasks(settings), *picture_tasks(settings)]
 
 
 def _clip_tasks(settings: Settings, who: str, seed: int) -> list[Task]:

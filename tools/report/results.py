@@ -12,6 +12,7 @@ from report.beyond_orderings import BEYOND_EXPECTATIONS
 from report.experiments import LABELS
 from report.orderings import OUR_EXPECTATIONS, PAPER_ORDERINGS, QUESTIONS, Finding, compare
 from report.runs import Outcome
+from report.segmentation import METRICS, SEGMENTORS, segmentation_file
 from report.settings import Settings, result_file, retention_file, tradeoff_file
 from report.statistics import Spread, over_seeds
 from report.tasks import Task, package_versions, source_digest
@@ -137,6 +138,11 @@ def _metrics_of_seed(settings: Settings, seed: int, done: set[str]) -> dict[str,
         path = retention_file(settings, experiment, seed)
         if experiment.name in found and _is_done(settings, path, done):
             found[experiment.name].update(_read(path)[experiment.name])
+        for segmentor in SEGMENTORS:
+            path = segmentation_file(settings, experiment, seed, segmentor)
+            if experiment.name in found and _is_done(settings, path, done):
+                figures = _read(path)["metrics"]
+                found[experiment.name].update({f"{segmentor.name}_{key}": figures[key] for key in METRICS.values()})
     path = tradeoff_file(settings, seed)
     if _is_done(settings, path, done):
         content = _read(path)

@@ -105,6 +105,22 @@ def test_curves_compare_a_method_with_and_without_retention(data: Path) -> None:
             assert f"{LABELS[name]}={checkpoint}@configs/tiny/{config}.py" in task.command
 
 
+def test_segmentors_are_trained_over_what_correlation_distillation_is_compared_with(data: Path) -> None:
+    assert not [name for name in plan(data, "before", "row4") if "san" in name]
+    tasks = plan(data, "before", "row4", "densevlm_correlate1", seeds=(1, 0))
+    segmentors = [name for name in tasks if name.endswith(("san_train", "cat_seg_train"))]
+    assert len(segmentors) == 6
+    assert all(name.startswith("runs/seed1/") for name in segmentors)
+    for segmentor, key in (("san", "model.image_encoder.encoder"), ("cat_seg", "model.image_encoder")):
+        train, test = (tasks[f"runs/seed1/row4/{segmentor}_{what}"] for what in ("train", "test"))
+        for task in (train, test):
+            assert options(task)[f"{key}.checkpoint"] == str(data.parent / "out/runs/seed1/row4/train/iter_300.pth")
+        assert train.after == ("runs/seed1/row4/train",)
+        assert test.command[2] == str(train.outputs[0])
+    text = options(tasks["runs/seed1/before/san_train"])["model.class_embeddings.checkpoint"]
+    assert text.endswith(STUDENT1)
+
+
 def test_a_seed_is_a_student_and_the_seed_of_its_training(data: Path) -> None:
     tasks = plan(data, "row4", "clipself", "raw_teacher")
     first, second = options(tasks["runs/seed0/row4/train"]), options(tasks["runs/seed1/row4/train"])

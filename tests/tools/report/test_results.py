@@ -42,6 +42,13 @@ def test_the_dense_mean_and_the_coherence_in_percent_are_added(settings: Setting
     assert metrics["coherence"] == pytest.approx(place)
 
 
+def test_mean_ious_of_segmentors_stand_with_their_encoder(settings: Settings, invented) -> None:
+    results = invented(settings, lost=("runs/seed0/row4/san_test",)).results
+    assert (results[0]["before"]["san_mIoU"], results[0]["before"]["cat_seg_mIoU_stuff"]) == (30.0, 33.0)
+    assert "san_mIoU" not in results[0]["row4"]
+    assert "san_mIoU" not in results[1]["before"]
+
+
 def test_a_curve_is_above_only_another_one_of_its_method(settings: Settings, invented) -> None:
     results = invented(settings).results[0]
     knee, plain = results[knee_name("densevlm")], results["row4"]
