@@ -1,4 +1,4 @@
-"""Scheduling with commands that take no time: ``python -c`` that writes a file."""
+"""Scheduling with commands that take no time: scripts that write a file."""
 
 import json
 import os
@@ -20,7 +20,9 @@ def task(root: Path, name: str, *after: str, code: str = WRITE, inputs: tuple[st
     folder = root / name
     out = folder / "out.txt"
     paths = tuple(Path(path) for path in inputs)
-    return Task(name, ("-c", code, str(out)), folder, (out,), inputs=paths, after=after)
+    script = root / f"{name}.py"
+    script.write_text(code)
+    return Task(name, (str(script), str(out)), folder, (out,), inputs=paths, after=after)
 
 
 def run(root: Path, *tasks: Task, jobs: int = 2) -> Outcome:
@@ -114,9 +116,11 @@ from pathlib import Path
 from report.runs import run_tasks
 from report.tasks import Task
 root = Path(sys.argv[1])
+(root / "a.py").write_text("import pathlib; pathlib.Path('a/out').touch()")
+(root / "b.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(60)")
 tasks = [
-    Task("a", ("-c", "import pathlib; pathlib.Path('a/out').touch()"), root / "a", (root / "a/out",)),
-    Task("b", ("-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"), root / "b", (), after=("a",)),
+    Task("a", (str(root / "a.py"),), root / "a", (root / "a/out",)),
+    Task("b", (str(root / "b.py"),), root / "b", (), after=("a",)),
 ]
 print(run_tasks(tasks, root, root / "memo", 2).reused)
 """

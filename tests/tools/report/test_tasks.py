@@ -16,11 +16,12 @@ WRITE = "import pathlib; pathlib.Path('run/out.pth').touch()"
 def task(tmp_path: Path) -> Task:
     (tmp_path / "config.py").write_text("_base_ = './base.py'\nlr = 1.0\n")
     (tmp_path / "base.py").write_text("steps = 3\nweights = 'student.safetensors'\n")
+    (tmp_path / "write.py").write_text(WRITE)
     for name in ("student.safetensors", "teacher.safetensors", "labels.json"):
         (tmp_path / name).write_text("first")
     return Task(
         name="train",
-        command=("-c", WRITE, "teacher.checkpoint=teacher.safetensors"),
+        command=("write.py", "teacher.checkpoint=teacher.safetensors"),
         folder=tmp_path / "run",
         outputs=(tmp_path / "run" / "out.pth",),
         config="config.py",
