@@ -89,7 +89,7 @@ def _train_task(settings: Settings, experiment: Experiment, seed: int) -> Task:
     folder = settings.shown(settings.folder(name))
     return Task(
         name=name,
-        command=("tools/train.py", config, "--work-dir", folder, "--cfg-options", *options),
+        command=("tools/train.py", config, "--no-validate", "--work-dir", folder, "--cfg-options", *options),
         folder=settings.folder(name),
         outputs=(settings.root / checkpoint_file(settings, experiment, seed),),
         config=config,
