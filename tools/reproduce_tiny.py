@@ -2,7 +2,8 @@
 
 Trains and evaluates, for every seed, CLIPSelf and the other rows of Table 2 (targets from crops), the rows of Table 3,
 three values of theta (Table 12), an unrefined teacher (an ablation of ours), and what this project adds to the paper:
-image-level retention, correlation distillation, the value dense path. Sweeps of weights are run for the first seed.
+image-level retention, correlation distillation (with SAN and CAT-Seg over its encoder), the value dense path. Sweeps of
+weights are run for the first seed.
 Writes OUT/index.html with OUT/pictures, OUT/report.json, and the runs with their logs. Run again, it repeats only what
 is missing or whose config, weights or package versions have changed.
 
