@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from densevlm_mm.apis import build_runner, claim_work_dir, load_experiment
 from densevlm_mm.tiny_scenes import generate_tiny_scenes
 from densevlm_mm.vocabulary import Vocabulary
 from tests.fixtures.short_runs import Run
+from tests.fixtures.tool_processes import run_apart
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,29 +30,28 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run_tool() -> Callable[..., subprocess.CompletedProcess]:
     def run(tool: str, *arguments: object, processes: int = 1, check: bool = True) -> subprocess.CompletedProcess:
-        launcher = [sys.executable]
-        flags: list[str] = []
-        if processes > 1:
-            launcher += [
-                "-m",
-                "torch.distributed.run",
-                "--nproc_per_node",
-                str(processes),
-                "--master_port",
-                free_port(),
-            ]
-            flags = ["--launcher", "pytorch"]
-        command = [*launcher, f"tools/{tool}", *map(str, arguments)]
-        # Flags of the tool go before --cfg-options, which takes everything that follows.
-        if flags:
-            command[len(launcher) + 2 : len(launcher) + 2] = flags
-        environment = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        words = [f"tools/{tool}", *map(str, arguments)]
+        result = _run_alone(words) if processes == 1 else _run_several(words, processes)
         if check and result.returncode != 0:
-            pytest.fail(f"{command}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}")
+            pytest.fail(f"{result.args}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}")
         return result
 
     return run
+
+
+def _run_alone(words: list[str]) -> subprocess.CompletedProcess:
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        status = run_apart(words, ROOT, out, err)
+        return subprocess.CompletedProcess(words, status, *(path.read_text() for path in (out, err)))
+
+
+def _run_several(words: list[str], processes: int) -> subprocess.CompletedProcess:
+    launcher = ["torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", free_port()]
+    # Flags of the tool go before --cfg-options, which takes everything that follows.
+    command = [sys.executable, "-m", *launcher, words[0], "--launcher", "pytorch", *words[1:]]
+    environment = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="session")
