@@ -1,7 +1,7 @@
 # make demo   sets everything up, trains DenseVLM on the embedded TinyScenes world, prints the before/after table
 #             (FROM_SCRATCH=1 trains the tiny CLIPs too)
 # make report sets everything up, runs the paper's pretraining experiments and those beyond it on TinyScenes over three seeds
-#             (an estimated two CPU hours; goes on where it stopped): work_dirs/report/index.html
+#             (two and a half CPU hours, 80 minutes on two cores; goes on where it stopped): work_dirs/report/index.html
 # make web    sets everything up, shows in the browser what an encoder sees (ENCODERS="A.safetensors B.safetensors", default: the
 #             embedded TinyScenes CLIPs): http://127.0.0.1:7860
 # make docs   sets everything up, builds the documentation as a site: site/index.html
