@@ -74,8 +74,9 @@ COLUMNS = {
 }
 TABLE = Table(
     "B, segmentation",
-    "SAN and CAT-Seg trained over the encoder on 24 of the 32 classes and tested on all; one run of each, so a difference "
-    "may be that of two runs. SAN's encoder is frozen, CAT-Seg tunes it. Unseen: the 8 classes that training left out.",
+    "SAN and CAT-Seg trained over the encoder on 24 of the 32 classes and tested on all. One run of each, so a "
+    "difference may be that of two runs. SAN's encoder is frozen, CAT-Seg tunes it. Unseen: the 8 classes that "
+    "training left out.",
     ROWS,
     marks_best=False,
 )
