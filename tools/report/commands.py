@@ -24,8 +24,8 @@ from densevlm_mm.project_files import project_file
 _LOG_END = 25  # lines of a failed command's log that are shown
 _running: set["RunningCommand"] = set()
 _lock = threading.Lock()  # multiprocessing reads how a process ended whenever another starts, and can do so once
-_copies = multiprocessing.get_context("forkserver")
-_copies.set_forkserver_preload(["densevlm_mm.apis.command_line"])
+COPIES = multiprocessing.get_context("forkserver")  # processes that have most modules already
+COPIES.set_forkserver_preload(["densevlm_mm.apis.command_line"])
 
 
 class CommandError(RuntimeError):
@@ -46,12 +46,13 @@ class RunningCommand:
         self.started = time.monotonic()
         self.seconds = self.cpu_seconds = 0.0
         log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
         # One thread a process: two processes side by side beat spinning threads on small machines.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        self._cpu_seconds, sender = _copies.Pipe(duplex=False)
+        self._cpu_seconds, sender = COPIES.Pipe(duplex=False)
         script = str(project_file(command[0]))
         how = multiprocessing.get_start_method()
-        self._process = _copies.Process(target=_run, args=(root, (script, *command[1:]), log, how, sender))
+        self._process = COPIES.Process(target=_run, args=(root, (script, *command[1:]), log, how, sender))
         with _lock:
             self._process.start()
         sender.close()
@@ -102,17 +103,30 @@ def stop_all() -> None:
         command.stop()
 
 
-def _run(root: Path, command: tuple[str, ...], log: Path, start_method: str, cpu_seconds: Connection) -> None:
-    """What ``python COMMAND`` does, in a process that has most modules."""
-    multiprocessing.set_start_method(start_method, force=True)  # of data loaders, as in an ordinary process
-    with log.open("w") as file:
-        for stream in (sys.stdout, sys.stderr):
+def run_script(command: Sequence[str], folder: Path, out: Path, err: Path, start_method: str) -> None:
+    """Do what ``python COMMAND`` does, in a process of `COPIES` that does nothing else.
+
+    Args:
+        command: The script and its arguments.
+        folder: To run in.
+        out: File that the output is added to.
+        err: File that errors and the log are added to; may be the same.
+        start_method: Of the processes that it starts, as ``multiprocessing`` calls it.
+    """
+    multiprocessing.set_start_method(start_method, force=True)  # it would be that of this process
+    for stream, path in ((sys.stdout, out), (sys.stderr, err)):
+        with path.open("a") as file:
             os.dup2(file.fileno(), stream.fileno())
-    os.chdir(root)
+    os.chdir(folder)
     sys.argv[:] = command
     sys.path.insert(0, str(Path(command[0]).parent))
+    runpy.run_path(command[0], run_name="__main__")
+
+
+def _run(root: Path, command: tuple[str, ...], log: Path, start_method: str, cpu_seconds: Connection) -> None:
+    """Run a script and send the CPU time that it has taken."""
     try:
-        runpy.run_path(command[0], run_name="__main__")
+        run_script(command, root, log, log, start_method)
     finally:
         # The processes of data loaders, which fetch what nobody will read: their time counts when they have ended.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would call that an error

@@ -84,15 +84,13 @@ def write_report(report: Report) -> Path:
         paper=finding_groups(report.paper),
         expectations=finding_groups(report.expectations),
         questions=report.questions,
-        tables=[made for table in TABLES if (made := page_table(report, table)) is not None],
+        tables=page_tables(report, TABLES, "table"),
         beyond=finding_groups(report.beyond),
         beyond_line=_count("expectations", report.beyond),
         required_line=_count("required ones", [f for f in report.beyond if f.ordering.is_required]),
         beyond_tables=[
-            made
-            for group, tables in (("beyond", beyond.TABLES), ("segmentation", (segmentation.TABLE,)))
-            for table in tables
-            if (made := page_table(report, table, group)) is not None
+            *page_tables(report, beyond.TABLES, "beyond"),
+            *page_tables(report, (segmentation.TABLE,), "segmentation"),
         ],
         retention=retention_table(report),
         seed_tables=[seed_table(report, seed) for seed in report.settings.seeds],
@@ -179,6 +177,11 @@ def _cells(report: Report, name: str, rows: Sequence[str], group: str, marks_bes
         best = best_experiments(report.summary, rows, keys[0], keys[0] in LOWER_IS_BETTER) if marks_best else set()
         cells.append(Cell(tuple(value.text() for value in values) or ("–",), name in best))
     return tuple(cells)
+
+
+def page_tables(report: Report, tables: Sequence[Table], group: str) -> list[PageTable]:
+    """Those tables of which something was measured."""
+    return [made for table in tables if (made := page_table(report, table, group)) is not None]
 
 
 def page_table(report: Report, table: Table, group: str = "table") -> PageTable | None:

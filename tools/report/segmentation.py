@@ -117,13 +117,7 @@ def _tasks(settings: Settings, experiment: Experiment, seed: int, segmentor: Seg
     training = Task(
         name=train,
         command=(
-            *(
-                "tools/train.py",
-                segmentor.config,
-                "--no-validate",
-                "--work-dir",
-                settings.shown(settings.folder(train)),
-            ),
+            *("tools/train.py", segmentor.config, "--no-validate", "--work-dir", str(Path(checkpoint).parent)),
             *("--cfg-options", *options, *(_QUICK_OPTIONS if settings.quick else ())),
         ),
         folder=settings.folder(train),
