@@ -48,7 +48,7 @@ def _experiment(
         options=options,
         first_seed_only=is_sweep,
         caches_teacher=True,
-        cost=50.0,
+        cost=60.0,
     )
 
 

@@ -35,7 +35,7 @@ class Experiment:
     caches_teacher: bool = False
     reads_captions: bool = False
     keeps_global: bool = False
-    cost: float = 50.0
+    cost: float = 60.0
 
     @property
     def per_seed(self) -> bool:

@@ -55,7 +55,7 @@ def plan_tasks(settings: Settings) -> list[Task]:
 def _clip_tasks(settings: Settings, who: str, seed: int) -> list[Task]:
     """Train a CLIP; nothing for the committed ones. The raw teacher is the one that was refined into the asset."""
     path = settings.weights(who, seed)
-    model, of_seed, cost = (TEACHER_NAME, 0, 115.0) if who == "teacher_raw" else (STUDENT_NAME, seed, 40.0)
+    model, of_seed, cost = (TEACHER_NAME, 0, 400.0) if who == "teacher_raw" else (STUDENT_NAME, seed, 110.0)
     arguments = (settings.shown(settings.data), path, "--model", model, "--seed", str(of_seed))
     return [
         Task(

@@ -48,7 +48,7 @@ class Task:
     config: str | None = None
     inputs: tuple[Path, ...] = ()
     after: tuple[str, ...] = ()
-    cost: float = 7.0
+    cost: float = 4.0
 
     @property
     def log(self) -> Path:

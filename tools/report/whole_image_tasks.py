@@ -58,7 +58,7 @@ def retention_task(settings: Settings, experiment: Experiment, seed: int) -> Tas
         config=config,
         inputs=(existing_file(settings.root, checkpoint), *world_inputs(settings)[:2]),
         after=after,
-        cost=8,
+        cost=2,
     )
 
 
@@ -89,7 +89,7 @@ def tradeoff_tasks(settings: Settings) -> list[Task]:
                     *world_inputs(settings)[:2],
                 ),
                 after=tuple(f"{experiment_folder(chosen[name], seed)}/train" for name in names),
-                cost=120,
+                cost=75,
             )
         )
     return tasks
